@@ -1,0 +1,2 @@
+export * from "@kymo/trace";
+export * from "./source.ts";

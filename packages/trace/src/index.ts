@@ -1,0 +1,3 @@
+export * from "./formats/format.ts";
+export * from "./model/sink.ts";
+export * from "./model/trace.ts";

@@ -1,0 +1,50 @@
+/** Builds all packages: registries, packages/trace (tsc), the page (vite), the command line (esbuild). */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const bin = (name) => path.join(root, "node_modules/.bin", name);
+const run = (name, args, cwd = root) => execFileSync(bin(name), args, { cwd, stdio: "inherit" });
+const only = process.argv[2]; // "ui", "kymo" or "trace": just that part
+
+if (!only) run("tsx", ["scripts/gen.ts"]);
+if (!only || only === "trace") run("tsc", ["-b", "packages/trace"]);
+if (!only || only === "kymo") await buildKymo();
+if (!only || only === "ui") {
+  if (existsSync(path.join(root, "packages/ui/vite.config.ts")))
+    run("vite", ["build", "--logLevel", "warn"], path.join(root, "packages/ui"));
+}
+
+/** dist/cli.js, dist/index.js and one dist/NAME.worker.js for each src/**\/NAME.worker.ts; dependencies stay outside. */
+async function buildKymo() {
+  const { build } = await import("esbuild");
+  const pkg = path.join(root, "packages/kymo");
+  if (!existsSync(path.join(pkg, "src/cli/main.ts"))) return;
+  for (const name of existsSync(path.join(pkg, "dist")) ? readdirSync(path.join(pkg, "dist")) : [])
+    if (name.endsWith(".js") || name.endsWith(".js.map")) rmSync(path.join(pkg, "dist", name));
+  const workers = walk(path.join(pkg, "src")).filter((file) => file.endsWith(".worker.ts"));
+  await build({
+    entryPoints: [
+      { in: path.join(pkg, "src/cli/main.ts"), out: "cli" },
+      { in: path.join(pkg, "src/index.ts"), out: "index" },
+      ...workers.map((file) => ({ in: file, out: path.basename(file, ".ts") })),
+    ],
+    outdir: path.join(pkg, "dist"),
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    conditions: ["source"],
+    external: ["koffi", "@duckdb/node-api", "ws"],
+    sourcemap: true,
+    logLevel: "warning",
+  });
+}
+function walk(dir) {
+  return readdirSync(dir, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
+}
