@@ -12,17 +12,17 @@ export interface Flag {
   readonly many?: boolean;
 }
 export type Flags = { readonly [name: string]: Flag };
-type ValueOf<F extends Flag> = F["type"] extends "boolean"
+type ValueOf<Type extends Flag["type"]> = Type extends "boolean"
   ? boolean
-  : F["type"] extends "number"
+  : Type extends "number"
     ? number
     : string;
 export type Values<F extends Flags> = {
   readonly [Name in keyof F]: F[Name]["many"] extends true
-    ? readonly ValueOf<F[Name]>[]
+    ? readonly ValueOf<F[Name]["type"]>[]
     : F[Name] extends { readonly default: unknown }
-      ? ValueOf<F[Name]>
-      : ValueOf<F[Name]> | undefined;
+      ? ValueOf<F[Name]["type"]>
+      : ValueOf<F[Name]["type"]> | undefined;
 };
 export interface Parsed<F extends Flags> {
   readonly values: Values<F>;
