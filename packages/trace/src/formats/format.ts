@@ -5,7 +5,7 @@ export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
 /** A push parser for one stream: no I/O of its own. The driver awaits the output between pushes. */
 export interface StreamReader {
-  /** Chunks of any size, cut anywhere. @throws FormatError when the input cannot be this format. */
+  /** Chunks of any size, cut anywhere; `chunk` is the caller's again (and overwritten) when this returns. @throws FormatError when the input cannot be this format. */
   push(chunk: Uint8Array): void;
   /** A record cut short here is a `truncated` problem, not an error. Calls `watermark`, never `close`. */
   end(): void;
