@@ -1,3 +1,7 @@
 export * from "./formats/format.ts";
+export { formats } from "./formats/registry.gen.ts";
 export * from "./model/sink.ts";
 export * from "./model/trace.ts";
+export { detectFormat, HEAD_BYTES } from "./read/detect.ts";
+export type { Compression, ExpansionLimits } from "./read/expand.ts";
+export * from "./read/read.ts";
