@@ -38,7 +38,7 @@ async function buildKymo() {
     platform: "node",
     target: "node20",
     conditions: ["source"],
-    external: ["koffi", "@duckdb/node-api", "ws"],
+    external: ["koffi", "@duckdb/node-api", "@duckdb/node-bindings", "ws"],
     sourcemap: true,
     logLevel: "warning",
   });
