@@ -1,5 +1,6 @@
 export * from "./formats/format.ts";
 export { formats } from "./formats/registry.gen.ts";
+export * from "./model/builder.ts";
 export * from "./model/sink.ts";
 export * from "./model/trace.ts";
 export { detectFormat, HEAD_BYTES } from "./read/detect.ts";

@@ -1,0 +1,331 @@
+/**
+ * Nesting of one track's slices: which lane each is drawn in, and how many slices are around it.
+ *
+ *     ops in order of time            lane 0  ├─ a ───────────┤
+ *     begin a, begin b, end,    ──►   lane 1    ├─ b ─┤ ├─ c ─────┤   c outlives a: lane 1, depth 0
+ *     begin c, end (of a) …           lane 2              ├─ d ┤
+ *
+ * A slice is around another when it is active at its start and does not end before it does. The lane is the first
+ * free one at or below that depth, so that the events of a row never overlap and nothing is cut.
+ */
+import type { Pending, PendingBlock } from "./pending.ts";
+import { type BuiltRow, setDuration } from "./rows.ts";
+import type { TrackId } from "./sink.ts";
+import { sliceCalls } from "./slice-calls.ts";
+import type { Target } from "./stream.ts";
+
+/** In the `value` column of pending slice events: what it is; ≥ 0 or NaN is the duration of a complete slice. */
+export const BEGIN = -1;
+export const END = -2;
+export const FLOW_ENCLOSING = -3;
+export const FLOW_NEXT = -4;
+
+/** Slices in more lanes than a `depth` column can number are left out, and counted. */
+export const MAX_LANES = 65_536;
+
+/** What nesting needs from the builder. */
+export interface NestHost {
+  lane(track: TrackId, lane: number): BuiltRow<"slice">;
+  mergeArgs(begin: number, end: number): number;
+  bindFlow(flow: number, event: number): void;
+  flowTs(flow: number): number;
+  unmatchedEnds(track: TrackId, count: number, firstTs: number): void;
+  tooDeep(track: TrackId, count: number, firstTs: number): void;
+  /** Slices lie in [from, to]. */
+  span(from: number, to: number): void;
+}
+
+export class Nest implements Target {
+  readonly track: TrackId;
+  /** Rows by lane. */
+  readonly rows: BuiltRow<"slice">[] = [];
+  length = 0;
+  /** Slices begun but not ended. */
+  #openBegins = 0;
+  readonly #host: NestHost;
+  /** End of the last slice of each lane; Infinity while it is open. */
+  readonly #laneEnd: number[] = [];
+  // The active slices, in the order they started. A slice that ended at the current time may still be there.
+  readonly #ends: number[] = [];
+  readonly #lanes: number[] = [];
+  readonly #ids: number[] = [];
+  readonly #begun: boolean[] = [];
+  /** Some active slice ends after one that is around it: ends are not in order. */
+  #tangled = false;
+  /** When tangled: the earliest end of all active slices. */
+  #minEnd = Infinity;
+  /** Flow steps that wait for the next slice. */
+  readonly #nextFlows: number[] = [];
+  readonly #unmatched: { readonly ts: number; readonly args: number }[] = [];
+  #leftOut = 0;
+  #firstStart = Infinity;
+  /** Or last start, for slices that are open. */
+  #lastEnd = -Infinity;
+
+  constructor(track: TrackId, host: NestHost) {
+    this.track = track;
+    this.#host = host;
+  }
+
+  unbuild(into: Pending): void {
+    for (const { ts, args } of this.#unmatched) into.append(ts, END, 0, 0, 0, args, false);
+    sliceCalls(this.rows, {
+      begin: ({ ts, id, key, category, args }, i) =>
+        into.append(ts[i]!, BEGIN, id[i]!, key[i]!, category[i]!, args[i]!, false),
+      end: (ts) => into.append(ts, END, 0, 0, 0, -1, false),
+      slice: ({ ts, id, key, category, args }, i, dur) =>
+        into.append(ts[i]!, dur, id[i]!, key[i]!, category[i]!, args[i]!, true),
+    });
+    for (const flow of this.#nextFlows)
+      into.append(this.#host.flowTs(flow), FLOW_NEXT, flow, 0, 0, 0, true);
+  }
+
+  restart(): void {
+    for (const row of this.rows) row.restart();
+    this.length = 0;
+    this.#openBegins = 0;
+    for (const list of [this.#laneEnd, this.#ends, this.#lanes, this.#ids, this.#begun])
+      list.length = 0;
+    this.#tangled = false;
+    this.#minEnd = Infinity;
+    this.#nextFlows.length = 0;
+    this.#unmatched.length = 0;
+    this.#leftOut = 0;
+  }
+
+  /** The trace is over: what is still open outlives everything that ended. */
+  finish(): void {
+    if (this.#tangled) this.#expire(Infinity);
+  }
+
+  take(block: PendingBlock, order: Uint32Array | undefined, from: number, to: number): void {
+    const { ts, value, a, b, c, d } = block;
+    for (let at = from; at < to; at++) {
+      const i = order === undefined ? at : order[at]!;
+      const what = value[i]!;
+      if (what === BEGIN) this.#start(ts[i]!, NaN, a[i]!, b[i]!, c[i]!, d[i]!, true);
+      else if (what === END) this.#end(ts[i]!, d[i]!);
+      else if (what === FLOW_ENCLOSING) this.#host.bindFlow(a[i]!, this.#innermost(ts[i]!));
+      else if (what === FLOW_NEXT) this.#nextFlows.push(a[i]!);
+      else this.#start(ts[i]!, what, a[i]!, b[i]!, c[i]!, d[i]!, false);
+    }
+    this.#host.span(this.#firstStart, this.#lastEnd);
+  }
+
+  #start(
+    ts: number,
+    dur: number,
+    id: number,
+    name: number,
+    category: number,
+    args: number,
+    begun: boolean,
+  ): void {
+    this.#expire(ts);
+    const end = dur >= 0 ? ts + dur : Infinity;
+    if (ts < this.#firstStart) this.#firstStart = ts;
+    const known = end < Infinity ? end : ts;
+    if (known > this.#lastEnd) this.#lastEnd = known;
+    const depth = this.#countAround(ts, end);
+    const laneEnd = this.#laneEnd;
+    let lane = depth;
+    while (lane < laneEnd.length && laneEnd[lane]! > ts) lane++;
+    if (lane < MAX_LANES) {
+      for (let l = laneEnd.length; l <= lane; l++) laneEnd.push(-Infinity);
+      laneEnd[lane] = end;
+      let row = this.rows[lane];
+      if (row === undefined) row = this.#newRow(lane);
+      const chunk = row.room();
+      const i = chunk.length++;
+      chunk.ts[i] = ts;
+      setDuration(chunk, i, dur);
+      chunk.key[i] = name;
+      chunk.id[i] = id;
+      chunk.category[i] = category;
+      chunk.args[i] = args;
+      chunk.depth[i] = depth;
+      chunk.begun[i] = begun ? 1 : 0;
+      this.length++;
+    } else {
+      this.#host.tooDeep(this.track, ++this.#leftOut, ts);
+      lane = -1;
+    }
+    if (begun) this.#openBegins++;
+    const top = this.#ends.length;
+    if (top > 0 && this.#ends[top - 1]! < end && !this.#tangled) {
+      this.#tangled = true;
+      this.#minEnd = this.#ends[top - 1]!;
+    }
+    if (end < this.#minEnd) this.#minEnd = end;
+    this.#ends.push(end);
+    this.#lanes.push(lane);
+    this.#ids.push(id);
+    this.#begun.push(begun);
+    if (this.#nextFlows.length > 0) {
+      for (const flow of this.#nextFlows) this.#host.bindFlow(flow, id);
+      this.#nextFlows.length = 0;
+    }
+  }
+
+  #newRow(lane: number): BuiltRow<"slice"> {
+    for (let l = this.rows.length; l <= lane; l++) this.rows.push(this.#host.lane(this.track, l));
+    return this.rows[lane]!;
+  }
+
+  #end(ts: number, args: number): void {
+    if (this.#openBegins === 0) {
+      const n = this.#unmatched.push({ ts, args });
+      this.#host.unmatchedEnds(this.track, n, this.#unmatched[0]!.ts);
+      return;
+    }
+    this.#expire(ts);
+    if (ts > this.#lastEnd) this.#lastEnd = ts;
+    const ends = this.#ends;
+    let i = ends.length - 1;
+    while (!(this.#begun[i]! && ends[i] === Infinity)) i--;
+    ends[i] = ts;
+    this.#openBegins--;
+    const lane = this.#lanes[i]!;
+    if (lane >= 0) {
+      const chunk = this.rows[lane]!.last;
+      const at = chunk.length - 1;
+      setDuration(chunk, at, ts - chunk.ts[at]!);
+      if (args >= 0) chunk.args[at] = this.#host.mergeArgs(chunk.args[at]!, args);
+      this.#laneEnd[lane] = ts;
+    }
+    if (i === ends.length - 1 && !this.#tangled) return;
+    // Complete slices inside it that last longer are not inside it after all.
+    for (let above = i + 1; above < ends.length; above++)
+      if (ends[above]! > ts) this.#surface(above);
+    this.#measure();
+  }
+
+  /** Drops the active slices that ended before `ts`, or at it when nothing depends on them any more. */
+  #expire(ts: number): void {
+    const ends = this.#ends;
+    if (!this.#tangled) {
+      let n = ends.length;
+      while (n > 0 && ends[n - 1]! <= ts) n--;
+      if (n < ends.length) this.#truncate(n);
+      return;
+    }
+    if (this.#minEnd >= ts) return;
+    let kept = 0;
+    for (let i = 0; i < ends.length; i++) {
+      const end = ends[i]!;
+      if (end < ts) {
+        // Whatever is still open inside it outlives it.
+        for (let above = i + 1; above < ends.length; above++)
+          if (ends[above] === Infinity) this.#surface(above);
+        continue;
+      }
+      ends[kept] = end;
+      this.#lanes[kept] = this.#lanes[i]!;
+      this.#ids[kept] = this.#ids[i]!;
+      this.#begun[kept] = this.#begun[i]!;
+      kept++;
+    }
+    this.#truncate(kept);
+    this.#measure();
+  }
+
+  /** Active slice `i` lost one of those around it. */
+  #surface(i: number): void {
+    const lane = this.#lanes[i]!;
+    if (lane < 0) return;
+    const chunk = this.rows[lane]!.last;
+    const at = chunk.length - 1;
+    if (chunk.depth[at]! > 0) chunk.depth[at]!--;
+  }
+
+  #truncate(n: number): void {
+    this.#ends.length = n;
+    this.#lanes.length = n;
+    this.#ids.length = n;
+    this.#begun.length = n;
+  }
+
+  #measure(): void {
+    let previous = Infinity;
+    this.#tangled = false;
+    this.#minEnd = Infinity;
+    for (const end of this.#ends) {
+      if (end > previous) this.#tangled = true;
+      previous = end;
+      if (end < this.#minEnd) this.#minEnd = end;
+    }
+  }
+
+  /** Active slices that contain [ts, end]. */
+  #countAround(ts: number, end: number): number {
+    const ends = this.#ends;
+    let n = ends.length;
+    if (!this.#tangled) {
+      while (n > 0 && ends[n - 1]! < end) n--;
+      // An open slice is taken to nest until its end is known.
+      return end === Infinity ? ends.length : n;
+    }
+    if (this.#minEnd > ts && (end === Infinity || this.#minEnd >= end)) return n;
+    let around = 0;
+    for (let i = 0; i < n; i++)
+      if (ends[i]! > ts && (end === Infinity || ends[i]! >= end)) around++;
+    return around;
+  }
+
+  /** The slice that started last of those active at `ts`; −1: none. */
+  #innermost(ts: number): number {
+    this.#expireBefore(ts);
+    const ends = this.#ends;
+    for (let i = ends.length - 1; i >= 0; i--) if (ends[i]! > ts) return this.#ids[i]!;
+    // One that just ended, or has no duration.
+    return ends.length > 0 ? this.#ids[ends.length - 1]! : -1;
+  }
+
+  #expireBefore(ts: number): void {
+    if (this.#tangled) {
+      this.#expire(ts);
+      return;
+    }
+    let n = this.#ends.length;
+    while (n > 0 && this.#ends[n - 1]! < ts) n--;
+    this.#truncate(n);
+  }
+}
+
+/**
+ * Order of events with equal ts: flows to the next slice first; begins and ends as they arrived; between two of
+ * those, complete slices by duration, longest first, then flows to the slice around them.
+ */
+export function orderSliceTies(
+  block: PendingBlock,
+  order: Uint32Array,
+  from: number,
+  to: number,
+): void {
+  const rank = (i: number): number => {
+    const what = block.value[i]!;
+    if (what === FLOW_ENCLOSING) return 1;
+    return what >= 0 ? -what : -Infinity;
+  };
+  const all = [...order.subarray(from, to)];
+  const sorted = all.filter((i) => block.value[i] === FLOW_NEXT);
+  let run: number[] = [];
+  const flush = () => {
+    sorted.push(...run.sort((x, y) => compare(rank(x), rank(y))));
+    run = [];
+  };
+  for (const i of all) {
+    const what = block.value[i]!;
+    if (what === FLOW_NEXT) continue;
+    if (what === BEGIN || what === END) {
+      flush();
+      sorted.push(i);
+    } else run.push(i);
+  }
+  flush();
+  order.set(sorted, from);
+}
+
+function compare(x: number, y: number): number {
+  return x < y ? -1 : x > y ? 1 : 0;
+}
