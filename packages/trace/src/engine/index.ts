@@ -1,1 +1,7 @@
+export * from "./engine.ts";
+export { startLoading } from "./loading.ts";
+export { OpenTrace } from "./open-trace.ts";
+export { FILLS, fillOf, stateClass, stateInk, stateTitle } from "./palette.ts";
 export * from "./protocol.ts";
+export { formatCount, formatNs, formatValue } from "./units.ts";
+export { startEngineWorker, type WorkerScope } from "./worker-host.ts";

@@ -1,0 +1,286 @@
+/**
+ * The strip: one scanline a row, stretched by the page to the row's height. Costs pixels, not events
+ * (bench/engine.bench.ts). Beside the pixels: labels of wide events, counter curves, losses.
+ */
+import type { StringId, TrackId } from "../model/sink.ts";
+import type { AnyRow, Row, Trace } from "../model/trace.ts";
+import { counterCurve } from "./counter-curve.ts";
+import type { LevelOfDetail } from "./lod.ts";
+import {
+  FILLS,
+  faded,
+  fillOf,
+  NameFills,
+  NameMatches,
+  pixel,
+  stateClass,
+  stateInk,
+  stateTitle,
+  type Theme,
+} from "./palette.ts";
+import type { Strip, ViewportRequest } from "./protocol.ts";
+import { forEachTick, Runs } from "./runs.ts";
+
+/** Labels in one strip; the widest win. */
+export const MAX_LABELS = 600;
+const MAX_LABEL_TEXT = 400;
+/** Least alpha of a cluster that covers next to nothing, so that nothing is invisible. */
+const MIN_ALPHA = 72;
+const GAP_FROM_PX = 3;
+
+/** Draws strips of one trace; keeps the caches of colours and names. */
+export class Raster {
+  readonly trace: Trace;
+  readonly #lod: LevelOfDetail;
+  readonly #fills: NameFills;
+  #matches: NameMatches | undefined;
+  #threadFills: number[] = [];
+  #threadFillsAt = -1;
+  #runs = new Runs(1);
+
+  constructor(lod: LevelOfDetail) {
+    this.trace = lod.trace;
+    this.#lod = lod;
+    this.#fills = new NameFills(lod.trace);
+  }
+
+  strip(id: number, request: ViewportRequest): Strip {
+    const { rows, from, to, width, theme, labelMinPx } = request;
+    const pixels = new Uint32Array(width * rows.length);
+    const counters: Strip["counters"][number][] = [];
+    const labels = new Labels(labelMinPx > 0 ? labelMinPx : Infinity);
+    if (this.#runs.width !== width) this.#runs = new Runs(width);
+    const text = request.highlight;
+    if (text === "") this.#matches = undefined;
+    else if (this.#matches?.text !== text.toLowerCase())
+      this.#matches = new NameMatches(this.trace, text);
+    this.#forgetRenamed();
+    for (let line = 0; line < rows.length; line++) {
+      const row = this.trace.rows[rows[line]!];
+      if (row === undefined || row.length === 0 || !(to > from)) continue;
+      const scanline = pixels.subarray(line * width, (line + 1) * width);
+      if (row.kind === "counter")
+        counters.push({ line, ...counterCurve(this.#lod, row, from, to, width) });
+      else if (row.kind === "sample") this.#samples(row, from, to, theme, scanline);
+      else if (row.kind === "instant") this.#instants(row, from, to, scanline);
+      else this.#bars(row, line, from, to, theme, scanline, labels);
+    }
+    return {
+      id,
+      rows,
+      from,
+      to,
+      width,
+      theme,
+      pixels,
+      ...labels.finish(),
+      counters,
+      losses: lossIntervals(this.trace, from, to, width),
+    };
+  }
+
+  /** Index in FILLS of a thread's process: what colours it on CPU tracks. */
+  #threadFill(thread: number): number {
+    const known = this.#threadFills[thread];
+    if (known !== undefined) return known;
+    const process = this.trace.tracks[thread]?.parent ?? (thread as TrackId);
+    const fill = fillOf(this.trace.trackName(process));
+    this.#threadFills[thread] = fill;
+    return fill;
+  }
+  #forgetRenamed(): void {
+    if (this.#threadFillsAt === this.trace.lives.length) return;
+    this.#threadFillsAt = this.trace.lives.length;
+    this.#threadFills = [];
+  }
+
+  #bars(
+    row: Row<"slice"> | Row<"sched"> | Row<"thread_state">,
+    line: number,
+    from: number,
+    to: number,
+    theme: Theme,
+    out: Uint32Array,
+    labels: Labels,
+  ): void {
+    const runs = this.#runs;
+    runs.fill(row, from, to, this.trace.toNs, this.#lod);
+    const paint = this.#paintOf(row, theme);
+    const width = out.length;
+    let lastEnd = -1;
+    let lastWidth = 0;
+    for (let n = 0; n < runs.length; n++) {
+      const key = runs.key[n]!;
+      const busy = runs.busy[n]!;
+      const start = Math.max(0, Math.floor(runs.x0[n]!));
+      if (start >= width) break;
+      const end = Math.min(width, Math.max(start + 1, Math.floor(runs.x1[n]!)));
+      paint(out, start, end, key, busy);
+      // One clear pixel between neighbours, when the left one can spare it.
+      if (start === lastEnd && lastWidth >= GAP_FROM_PX) out[start - 1] = 0;
+      lastEnd = end;
+      lastWidth = end - start;
+      if (lastWidth >= labels.minPx) labels.add(line, start, lastWidth, row.kind, key, this.trace);
+    }
+  }
+
+  /** How the runs of a row are painted: decided once a row. */
+  #paintOf(row: AnyRow, theme: Theme): Paint {
+    const matches = this.#matches;
+    if (row.kind === "thread_state") {
+      const miss = matches !== undefined && !matches.hasText(this.trace.trackName(row.track));
+      return statePaint(this.trace, theme, miss);
+    }
+    const isSched = row.kind === "sched";
+    return (out, start, end, key, busy) => {
+      const fill = isSched ? this.#threadFill(key) : this.#fills.of(key);
+      const hit =
+        matches === undefined ||
+        (isSched ? matches.hasText(this.trace.trackName(key as TrackId)) : matches.has(key));
+      const word = (hit ? fillPixels : fadedPixels)[fill]!;
+      if (end - start === 1 && busy < 1) out[start] = withAlpha(word, busy);
+      else out.fill(word, start, end);
+    };
+  }
+
+  #instants(row: AnyRow, from: number, to: number, out: Uint32Array): void {
+    const matches = this.#matches;
+    forEachTick(row, from, to, out.length, (px, _count, key) => {
+      const hit = matches === undefined || matches.has(key);
+      const word = (hit ? fillPixels : fadedPixels)[this.#fills.of(key)]!;
+      out[px] = word;
+      // Two pixels where there is room: the next tick, if any, overwrites the second.
+      if (px + 1 < out.length) out[px + 1] = word;
+    });
+  }
+
+  #samples(row: AnyRow, from: number, to: number, theme: Theme, out: Uint32Array): void {
+    const rgb = theme === "light" ? 0x57606a : 0xaab4bf;
+    forEachTick(row, from, to, out.length, (px, count) => {
+      out[px] = pixel(rgb, Math.min(255, 110 + 36 * Math.log2(count + 1)));
+    });
+  }
+}
+
+type Paint = (out: Uint32Array, start: number, end: number, key: number, busy: number) => void;
+
+const fillPixels = FILLS.map((rgb) => pixel(rgb));
+const fadedPixels = FILLS.map((rgb) => pixel(faded(rgb)));
+
+/** `busy` of the pixel is covered: never less than visible. */
+function withAlpha(word: number, busy: number): number {
+  const alpha = MIN_ALPHA + (255 - MIN_ALPHA) * busy;
+  return (((alpha << 24) | (word & 0xffffff)) >>> 0) as number;
+}
+
+function statePaint(trace: Trace, theme: Theme, miss: boolean): Paint {
+  const inks = new Map<number, { word: number; hatch: number; alpha: number }>();
+  const inkOf = (key: number): { word: number; hatch: number; alpha: number } => {
+    const known = inks.get(key);
+    if (known !== undefined) return known;
+    const ink = stateInk(theme, stateClass(trace.strings.get(key as StringId)));
+    const rgb = miss ? faded(ink.rgb) : ink.rgb;
+    const hatch = ink.hatch === undefined ? rgb : miss ? faded(ink.hatch) : ink.hatch;
+    const fresh = { word: pixel(rgb, ink.alpha), hatch: pixel(hatch, ink.alpha), alpha: ink.alpha };
+    inks.set(key, fresh);
+    return fresh;
+  };
+  return (out, start, end, key, busy) => {
+    const { word, hatch, alpha } = inkOf(key);
+    if (alpha === 0) return;
+    if (end - start === 1 && busy < 1 && alpha === 255) out[start] = withAlpha(word, busy);
+    else out.fill(word, start, end);
+    if (hatch === word) return;
+    for (let x = start; x < end; x++) if ((x & 3) === 3) out[x] = hatch;
+  };
+}
+
+class Labels {
+  readonly minPx: number;
+  readonly #places: number[] = [];
+  readonly #texts: string[] = [];
+  readonly #ids = new Map<string, number>();
+
+  constructor(minPx: number) {
+    this.minPx = minPx;
+  }
+
+  add(
+    line: number,
+    x: number,
+    width: number,
+    kind: AnyRow["kind"],
+    key: number,
+    trace: Trace,
+  ): void {
+    const text = eventName(trace, kind, key);
+    if (text === "" || (kind === "thread_state" && isQuiet(trace, key))) return;
+    let id = this.#ids.get(text);
+    if (id === undefined) {
+      id = this.#texts.length;
+      this.#ids.set(text, id);
+      this.#texts.push(
+        text.length <= MAX_LABEL_TEXT
+          ? text
+          : `${text.slice(0, MAX_LABEL_TEXT / 2)}…${text.slice(-MAX_LABEL_TEXT / 2)}`,
+      );
+    }
+    this.#places.push(x, width, line, id);
+  }
+
+  finish(): { labels: Float32Array; labelTexts: string[] } {
+    const places = this.#places;
+    const count = places.length / 4;
+    if (count <= MAX_LABELS) return { labels: Float32Array.from(places), labelTexts: this.#texts };
+    const widest = Array.from({ length: count }, (_, n) => n)
+      .sort((a, b) => places[4 * b + 1]! - places[4 * a + 1]!)
+      .slice(0, MAX_LABELS)
+      .sort((a, b) => a - b);
+    const labels = new Float32Array(4 * MAX_LABELS);
+    const labelTexts: string[] = [];
+    const ids = new Map<number, number>();
+    for (const [at, n] of widest.entries()) {
+      const old = places[4 * n + 3]!;
+      const id = ids.get(old) ?? labelTexts.push(this.#texts[old]!) - 1;
+      ids.set(old, id);
+      labels.set([places[4 * n]!, places[4 * n + 1]!, places[4 * n + 2]!, id], 4 * at);
+    }
+    return { labels, labelTexts };
+  }
+}
+
+function isQuiet(trace: Trace, key: number): boolean {
+  const state = stateClass(trace.strings.get(key as StringId));
+  return state === "sleeping" || state === "ended";
+}
+
+/** What an event is called, by its row's kind and its key. */
+export function eventName(trace: Trace, kind: AnyRow["kind"], key: number): string {
+  if (kind === "slice" || kind === "instant") return trace.strings.get(key as StringId);
+  if (kind === "thread_state") return stateTitle(trace.strings.get(key as StringId));
+  if (kind === "sched") {
+    const tid = trace.tracks[key]?.tid;
+    const name = trace.trackName(key as TrackId);
+    return tid === undefined ? name : `${name} ${tid}`;
+  }
+  if (kind === "sample" && key > 0) {
+    const frame = trace.stacks.frame[key - 1];
+    return frame === undefined ? "sample" : (trace.frames[frame]?.name ?? "sample");
+  }
+  return kind === "sample" ? "sample" : "";
+}
+
+/** Pixel pairs of the intervals in which events were lost. */
+function lossIntervals(trace: Trace, from: number, to: number, width: number): Float32Array {
+  const intervals: number[] = [];
+  for (const problem of trace.problems) {
+    if (problem.kind !== "lost-events") continue;
+    const start = problem.from ?? problem.to;
+    const end = problem.to ?? problem.from;
+    if (start === undefined || end === undefined || end < from || start > to) continue;
+    const scale = width / (to - from);
+    const x0 = Math.max(0, (start - from) * scale);
+    intervals.push(x0, Math.max(x0 + 1, Math.min(width, (end - from) * scale)));
+  }
+  return Float32Array.from(intervals);
+}

@@ -1,0 +1,94 @@
+/** Busy time of each row (and the range of counters), summed once a sealed chunk and again for the open one. */
+import type { AnyRow, Chunk, CounterChunk, Trace } from "../model/trace.ts";
+import { endAt, spanAt } from "./locate.ts";
+import { stateClass } from "./palette.ts";
+
+export interface RowTotal {
+  /** Slices, sched: covered ns. thread_state: ns Running. */
+  readonly busyNs: number;
+  /** Counters only. */
+  readonly min: number;
+  readonly max: number;
+}
+interface Memo {
+  readonly generation: number;
+  chunks: number;
+  busyNs: number;
+  min: number;
+  max: number;
+  /** The total as of `length` events, so that an unchanged row costs nothing. */
+  length: number;
+  total: RowTotal;
+}
+const none: RowTotal = { busyNs: 0, min: Infinity, max: -Infinity };
+
+export class RowTotals {
+  readonly #trace: Trace;
+  readonly #memos: (Memo | undefined)[] = [];
+  /** By StringId: 1 running, 2 not. */
+  readonly #running: number[] = [];
+
+  constructor(trace: Trace) {
+    this.#trace = trace;
+  }
+
+  of(row: AnyRow): RowTotal {
+    let memo = this.#memos[row.id];
+    if (memo === undefined || memo.generation !== row.generation) {
+      memo = {
+        generation: row.generation,
+        chunks: 0,
+        busyNs: 0,
+        min: Infinity,
+        max: -Infinity,
+        length: -1,
+        total: none,
+      };
+      this.#memos[row.id] = memo;
+    }
+    const openEnd = this.#trace.toNs;
+    const last = row.chunks.at(-1);
+    const growing =
+      last !== undefined && last.length > 0 && spanAt(last, last.length - 1) === Infinity;
+    if (memo.length === row.length && !growing) return memo.total;
+    memo.length = row.length;
+    const sum = { busyNs: memo.busyNs, min: memo.min, max: memo.max };
+    const chunks: readonly Chunk[] = row.chunks;
+    for (let c = memo.chunks; c < chunks.length; c++) {
+      const chunk = chunks[c]!;
+      if (row.kind === "counter") addValues(sum, chunk as CounterChunk);
+      else if (row.kind === "thread_state") sum.busyNs += this.#runningNs(chunk, openEnd);
+      else if (row.kind === "slice" || row.kind === "sched")
+        sum.busyNs += coveredNs(chunk, openEnd);
+      if (!chunk.sealed || c !== memo.chunks) continue;
+      memo.chunks++;
+      Object.assign(memo, sum);
+    }
+    memo.total = sum;
+    return sum;
+  }
+
+  #runningNs(chunk: Chunk, openEnd: number): number {
+    let sum = 0;
+    for (let i = 0; i < chunk.length; i++) {
+      const key = chunk.key[i]!;
+      this.#running[key] ??=
+        stateClass(this.#trace.strings.get(key as never)) === "running" ? 1 : 2;
+      if (this.#running[key] === 1) sum += endAt(chunk, i, openEnd) - chunk.ts[i]!;
+    }
+    return sum;
+  }
+}
+
+function coveredNs(chunk: Chunk, openEnd: number): number {
+  let sum = 0;
+  for (let i = 0; i < chunk.length; i++) sum += endAt(chunk, i, openEnd) - chunk.ts[i]!;
+  return sum;
+}
+function addValues(sum: { min: number; max: number }, chunk: CounterChunk): void {
+  for (let i = 0; i < chunk.length; i++) {
+    const value = chunk.value[i]!;
+    if (value < sum.min) sum.min = value;
+    if (value > sum.max) sum.max = value;
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * What one row shows in a window: at most two runs a pixel, whatever the number of events. A run is an event at least
+ * one pixel wide, or a cluster of narrower ones in one pixel, which stands for its longest event.
+ */
+import type { AnyRow, Chunk } from "../model/trace.ts";
+import type { BlockMax } from "./block-max.ts";
+import { chunkBefore, lowerBound, spanAt } from "./locate.ts";
+import type { LevelOfDetail } from "./lod.ts";
+import { levelFor, type Pyramid } from "./pyramid.ts";
+
+export class Runs {
+  length = 0;
+  /** Edges in px from the window's left edge; may lie outside it. A cluster spans exactly its pixel. */
+  readonly x0: Float64Array;
+  readonly x1: Float64Array;
+  /** Part of the pixel that is covered, 0…1; an event of its own: 1. */
+  readonly busy: Float32Array;
+  readonly key: Uint32Array;
+  /** Chunk, and index in the chunk. */
+  readonly chunk: Uint32Array;
+  readonly at: Uint32Array;
+  readonly width: number;
+
+  // The cluster being gathered.
+  #px = -1;
+  #longest = 0;
+  #covered = 0;
+  #chunk = 0;
+  #at = 0;
+  #key = 0;
+
+  // The window.
+  #from = 0;
+  #inverse = 1;
+  #nsPerPx = 1;
+  #openEnd = 0;
+
+  constructor(width: number) {
+    const capacity = 2 * width + 8;
+    this.width = width;
+    this.x0 = new Float64Array(capacity);
+    this.x1 = new Float64Array(capacity);
+    this.busy = new Float32Array(capacity);
+    this.key = new Uint32Array(capacity);
+    this.chunk = new Uint32Array(capacity);
+    this.at = new Uint32Array(capacity);
+  }
+
+  /**
+   * Fills itself with what `row` shows in [from, to), ns, in order of time. `lod` undefined: from a plain scan.
+   * Events still open end at `openEnd`.
+   */
+  fill(
+    row: AnyRow,
+    from: number,
+    to: number,
+    openEnd: number,
+    lod: LevelOfDetail | undefined,
+  ): void {
+    this.length = 0;
+    this.#px = -1;
+    this.#from = from;
+    this.#nsPerPx = (to - from) / this.width;
+    this.#inverse = this.width / (to - from);
+    this.#openEnd = openEnd;
+    const chunks: readonly Chunk[] = row.chunks;
+    for (let c = chunkBefore(row, from); c < chunks.length; c++) {
+      const chunk = chunks[c]!;
+      if (chunk.length === 0) continue;
+      if (chunk.ts[0]! >= to) break;
+      const pyramid = lod?.pyramid(row, c);
+      const level = pyramid === undefined ? -1 : levelFor(pyramid, this.#nsPerPx);
+      const tail = level < 0 ? lod?.tail(row, c) : undefined;
+      if (pyramid !== undefined && level >= 0) this.#walkLevel(chunk, c, pyramid, level, from, to);
+      else if (tail !== undefined) this.#walkTail(chunk, c, tail, from, to);
+      else this.#walkEvents(chunk, c, from, to);
+    }
+    this.#flush();
+  }
+
+  #walkEvents(chunk: Chunk, c: number, from: number, to: number): void {
+    const { ts, length } = chunk;
+    for (let i = Math.max(0, lowerBound(chunk, from) - 1); i < length && ts[i]! < to; i++) {
+      const span = spanAt(chunk, i);
+      this.#take(chunk, c, i, span, span);
+    }
+  }
+
+  #walkLevel(
+    chunk: Chunk,
+    c: number,
+    pyramid: Pyramid,
+    level: number,
+    from: number,
+    to: number,
+  ): void {
+    const { ts } = chunk;
+    const { index, busy, starts, shifts } = pyramid;
+    const first = starts[level]!;
+    const end = starts[level + 1]!;
+    const unit = 2 ** shifts[level]! / 255;
+    let low = first;
+    let high = end;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ts[index[middle]!]! < from) low = middle + 1;
+      else high = middle;
+    }
+    for (let q = low > first ? low - 1 : first; q < end; q++) {
+      const i = index[q]!;
+      // Its bucket may start before `to` with earlier, narrower events: less than a pixel is at stake.
+      if (ts[i]! >= to) break;
+      this.#take(chunk, c, i, spanAt(chunk, i), busy[q]! * unit);
+    }
+  }
+
+  #walkTail(chunk: Chunk, c: number, tail: BlockMax, from: number, to: number): void {
+    const { ts, length } = chunk;
+    const nsPerPx = this.#nsPerPx;
+    let i = Math.max(0, lowerBound(chunk, from) - 1);
+    while (i < length && ts[i]! < to) {
+      const span = spanAt(chunk, i);
+      if (span >= nsPerPx) {
+        this.#take(chunk, c, i++, span, span);
+        continue;
+      }
+      // All that start in this pixel, by galloping to its end.
+      const px = Math.floor((ts[i]! - this.#from) * this.#inverse);
+      const pixelEnd = this.#from + (px + 1) * nsPerPx;
+      let step = 1;
+      let low = i + 1;
+      let high = i + 1;
+      while (high < length && ts[high]! < pixelEnd) {
+        low = high + 1;
+        high += step;
+        step *= 2;
+      }
+      high = Math.min(high, length);
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (ts[middle]! < pixelEnd) low = middle + 1;
+        else high = middle;
+      }
+      // At most one of them, the last, is as long as a pixel: it is taken by itself.
+      const last = low - 1;
+      const lastSpan = spanAt(chunk, last);
+      const until = lastSpan >= nsPerPx ? last : low;
+      if (until > i) {
+        tail.range(chunk, i, until);
+        this.#take(chunk, c, tail.best, spanAt(chunk, tail.best), tail.sum);
+      }
+      if (until === last) this.#take(chunk, c, last, lastSpan, lastSpan);
+      i = low;
+    }
+  }
+
+  /** One event, standing for others in its pixel: `covered` ns in all. */
+  #take(chunk: Chunk, c: number, i: number, span: number, covered: number): void {
+    const ts = chunk.ts[i]!;
+    const ns = span === Infinity ? Math.max(0, this.#openEnd - ts) : span;
+    const x0 = (ts - this.#from) * this.#inverse;
+    const x1 = x0 + ns * this.#inverse;
+    if (x1 < 0 || (x1 === 0 && x0 < 0)) return;
+    if (ns >= this.#nsPerPx) {
+      this.#flush();
+      this.#push(x0, x1, 1, chunk.key[i]!, c, i);
+      return;
+    }
+    const px = x0 < 0 ? 0 : Math.floor(x0);
+    if (px !== this.#px) {
+      this.#flush();
+      this.#px = px;
+      this.#longest = -1;
+      this.#covered = 0;
+    }
+    this.#covered += covered;
+    if (ns <= this.#longest) return;
+    this.#longest = ns;
+    this.#chunk = c;
+    this.#at = i;
+    this.#key = chunk.key[i]!;
+  }
+
+  #flush(): void {
+    if (this.#px < 0) return;
+    const busy = Math.min(1, this.#covered * this.#inverse);
+    this.#push(this.#px, this.#px + 1, busy, this.#key, this.#chunk, this.#at);
+    this.#px = -1;
+  }
+
+  #push(x0: number, x1: number, busy: number, key: number, chunk: number, at: number): void {
+    const n = this.length;
+    if (n >= this.x0.length) return; // only when a row's events overlap, which the model rules out
+    this.x0[n] = x0;
+    this.x1[n] = x1;
+    this.busy[n] = busy;
+    this.key[n] = key;
+    this.chunk[n] = chunk;
+    this.at[n] = at;
+    this.length = n + 1;
+  }
+}
+
+/**
+ * Instants and samples in [from, to): their number a pixel and the key of the first of each. Costs pixels, not events.
+ * `visit` is called once for each pixel that has any.
+ */
+export function forEachTick(
+  row: AnyRow,
+  from: number,
+  to: number,
+  width: number,
+  visit: (px: number, count: number, key: number) => void,
+): void {
+  const nsPerPx = (to - from) / width;
+  const chunks: readonly Chunk[] = row.chunks;
+  for (let c = chunkBefore(row, from); c < chunks.length; c++) {
+    const chunk = chunks[c]!;
+    const { ts, length } = chunk;
+    let i = lowerBound(chunk, from);
+    while (i < length && ts[i]! < to) {
+      const px = Math.min(width - 1, Math.floor((ts[i]! - from) / nsPerPx));
+      const pixelEnd = from + (px + 1) * nsPerPx;
+      let step = 1;
+      let low = i + 1;
+      let high = i + 1;
+      while (high < length && ts[high]! < pixelEnd) {
+        low = high + 1;
+        high += step;
+        step *= 2;
+      }
+      high = Math.min(high, length);
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (ts[middle]! < pixelEnd) low = middle + 1;
+        else high = middle;
+      }
+      visit(px, low - i, chunk.key[i]!);
+      i = low;
+    }
+    if (i < length) break;
+  }
+}
