@@ -2,8 +2,9 @@
 import { FormatError } from "@kymo/trace";
 import { nearest } from "./arguments.ts";
 import { type Command, UsageError, UserError } from "./command.ts";
+import { version } from "./version.ts";
 
-export const version = "0.1.0";
+export { version };
 
 const commands: { readonly [name: string]: () => Promise<{ readonly command: Command }> } = {
   record: () => import("./commands/record.ts"),

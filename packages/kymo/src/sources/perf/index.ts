@@ -1,0 +1,274 @@
+/**
+ * The perf source: scheduling, system calls, samples and lives of tasks from the kernel's perf events.
+ *
+ * Rings are drained and decoded on a timer of the calling thread: start it in a worker (record/capture.worker.ts), so
+ * that nothing else can hold it up.
+ */
+import { hostname } from "node:os";
+import type { Ns, TraceSink, TrackId } from "@kymo/trace";
+import {
+  CLOCK_BOOTTIME,
+  CLOCK_MONOTONIC,
+  CLOCK_REALTIME,
+  type Libc,
+  loadLibc,
+} from "../../linux/libc.ts";
+import { perfEventParanoid } from "../../linux/perf-event.ts";
+import { onlineCpus, processTree, readTask, seesHostPids, threadsOf } from "../../linux/proc.ts";
+import { Symbolizer } from "../../linux/symbols/index.ts";
+import { findTracefs } from "../../linux/tracefs.ts";
+import type { Availability, Capture, Source } from "../../source.ts";
+import { type Attached, attach } from "./attach.ts";
+import { Counters } from "./counters.ts";
+import { PerfDecoder } from "./decode.ts";
+import { TimeMerger } from "./merge.ts";
+import { type PerfOptions, perfOptions } from "./options.ts";
+import { Tasks } from "./tasks.ts";
+
+export interface PerfStats {
+  /** Records decoded so far, side band not counted. */
+  readonly events: number;
+  /** Records that the kernel dropped. */
+  readonly lost: number;
+  /** ns since the start of the recording. */
+  readonly elapsedNs: Ns;
+}
+export interface PerfCapture extends Capture {
+  readonly stats: PerfStats;
+  /** What is not recorded, and why. */
+  readonly notes: readonly string[];
+}
+export interface PerfHooks {
+  /** After each round of draining: the sink has had its watermark. */
+  onRound?(stats: PerfStats): void;
+}
+
+/** Between rounds, ms: short enough that a kill loses little, long enough to cost little. */
+const longestRoundMs = 100;
+const shortestRoundMs = 10;
+/** Ring space in use at which rounds become shorter. */
+const busyFill = 1 / 8;
+/** Records of one ring may be out of order by the length of an interrupt. */
+const slackNs = 1_000_000;
+
+export const source: Source<PerfOptions> & {
+  start(options: PerfOptions, sink: TraceSink, hooks?: PerfHooks): Promise<PerfCapture>;
+} = {
+  name: "perf",
+  title: "Linux perf events: scheduling, system calls, CPU samples, lives of tasks",
+  options: perfOptions,
+  available,
+  start,
+};
+
+async function available(): Promise<Availability> {
+  try {
+    await loadLibc();
+  } catch (error) {
+    return { ok: false, reason: (error as Error).message, fix: "record on Linux, x64 or arm64" };
+  }
+  const paranoid = perfEventParanoid();
+  if (paranoid === undefined)
+    return {
+      ok: false,
+      reason: "this kernel has no perf events",
+      fix: "use a kernel with CONFIG_PERF_EVENTS",
+    };
+  if (process.geteuid?.() === 0) {
+    const tracefs = findTracefs();
+    return tracefs.ok
+      ? { ok: true }
+      : { ok: true, note: `${tracefs.reason}; kymo record mounts it, as perf does` };
+  }
+  return {
+    ok: true,
+    note: `as this user (kernel.perf_event_paranoid is ${paranoid}): only the target's own threads${paranoid > 1 ? ", user space only" : ""}`,
+  };
+}
+
+async function start(
+  options: PerfOptions,
+  sink: TraceSink,
+  hooks: PerfHooks = {},
+): Promise<PerfCapture> {
+  const libc = await loadLibc();
+  const symbols = new Symbolizer({ onProblem: (problem) => sink.problem(problem) });
+  if (options.samples) symbols.prepare();
+  const cpus = onlineCpus();
+  const tree = options.pid === 0 ? [] : processTree(options.pid);
+  const attached = attach(libc, options, cpus, tree.flatMap(threadsOf));
+  const capture = new RunningCapture(libc, options, sink, hooks, symbols, attached, tree);
+  capture.begin();
+  return capture;
+}
+
+class RunningCapture implements PerfCapture {
+  readonly ended: Promise<void>;
+  readonly notes: readonly string[];
+  readonly #libc: Libc;
+  readonly #sink: TraceSink;
+  readonly #hooks: PerfHooks;
+  readonly #attached: Attached;
+  readonly #tasks: Tasks;
+  readonly #decoder: PerfDecoder;
+  readonly #merger: TimeMerger;
+  readonly #counters: Counters;
+  readonly #originNs: bigint;
+  readonly #targetPid: number;
+  #settle: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
+  #timer: NodeJS.Timeout | undefined;
+  #previousRoundNs = 0;
+  #stopped: Promise<void> | undefined;
+
+  constructor(
+    libc: Libc,
+    options: PerfOptions,
+    sink: TraceSink,
+    hooks: PerfHooks,
+    symbols: Symbolizer,
+    attached: Attached,
+    tree: readonly number[],
+  ) {
+    this.ended = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.ended.catch(() => {}); // whoever awaits it sees the error; nobody has to
+    this.#libc = libc;
+    this.#sink = sink;
+    this.#hooks = hooks;
+    this.#attached = attached;
+    this.#targetPid = options.pid;
+    this.#originNs = libc.clockNs(CLOCK_MONOTONIC);
+    this.notes = seesHostPids()
+      ? attached.notes
+      : [
+          ...attached.notes,
+          "this is a container with its own process ids: scheduling events show the host's",
+        ];
+    sink.clock({ domain: "monotonic", originNs: this.#originNs, errorNs: 0 });
+    this.#snapshotClocks();
+    for (const note of this.notes) sink.problem({ kind: "unsupported", message: note });
+    const host = sink.track({ kind: "host", name: hostname() });
+    const everything = options.all;
+    this.#tasks = new Tasks(sink, {
+      host,
+      targetPid: options.pid === 0 ? undefined : options.pid,
+      readTask,
+      onFork: (parent, child) => {
+        if (everything || child.inTree) symbols.fork(parent.pid, child.pid);
+      },
+    });
+    const cpuTracks = new Map<number, TrackId>();
+    for (const { cpu } of attached.rings)
+      cpuTracks.set(cpu, sink.track({ kind: "cpu", name: `CPU ${cpu}`, parent: host, cpu }));
+    for (const pid of tree) for (const tid of threadsOf(pid)) this.#tasks.task(tid, pid);
+    this.#decoder = new PerfDecoder(sink, {
+      tasks: this.#tasks,
+      cpus: cpuTracks,
+      events: attached.events,
+      symbols,
+      everything,
+      arch: process.arch,
+    });
+    this.#merger = new TimeMerger(attached.rings, this.#originNs);
+    this.#counters = new Counters(sink, this.#tasks, host, options.counters, libc.pageBytes);
+  }
+
+  begin(): void {
+    this.#attached.enable();
+    this.#previousRoundNs = this.#now();
+    this.#schedule(longestRoundMs);
+  }
+
+  get stats(): PerfStats {
+    return {
+      events: this.#decoder.events,
+      lost: this.#decoder.lost,
+      elapsedNs: this.#now() as Ns,
+    };
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#finish();
+    return this.#stopped;
+  }
+
+  #now(): number {
+    return Number(process.hrtime.bigint() - this.#originNs);
+  }
+
+  #schedule(ms: number): void {
+    this.#timer = setTimeout(() => this.#round(), ms);
+  }
+
+  #round(): void {
+    if (this.#stopped !== undefined) return;
+    try {
+      const startNs = this.#now();
+      let fill = 0;
+      for (const ring of this.#attached.rings) {
+        ring.refresh();
+        fill = Math.max(fill, ring.fill / ring.dataBytes);
+      }
+      // What is older than the previous round has certainly arrived by now; the rest waits for the next.
+      this.#drain(this.#previousRoundNs);
+      this.#counters.round(startNs as Ns, this.#decoder.lost);
+      this.#sink.watermark((this.#previousRoundNs - slackNs) as Ns);
+      this.#previousRoundNs = startNs;
+      this.#hooks.onRound?.(this.stats);
+      if (this.#stopped !== undefined) return;
+      if (this.#targetPid !== 0 && this.#tasks.process(this.#targetPid)?.exited !== false)
+        this.#settle.resolve();
+      const spentMs = (this.#now() - startNs) / 1e6;
+      const wanted = fill > busyFill ? (longestRoundMs * busyFill) / fill : longestRoundMs;
+      this.#schedule(Math.max(shortestRoundMs, wanted - spentMs));
+    } catch (error) {
+      this.#settle.reject(error);
+    }
+  }
+
+  #drain(beforeNs: number): void {
+    const decoder = this.#decoder;
+    this.#merger.drain(beforeNs, (ring, ts) => decoder.record(ring, ts));
+  }
+
+  async #finish(): Promise<void> {
+    clearTimeout(this.#timer);
+    try {
+      this.#attached.disable();
+      this.#drain(Infinity);
+      const endNs = this.#now() as Ns;
+      this.#reportRemainingLosses(endNs);
+      if (this.#decoder.malformed > 0)
+        this.#sink.problem({
+          kind: "malformed",
+          count: this.#decoder.malformed,
+          message: "perf records of a shape that kymo does not know were skipped",
+        });
+      this.#counters.finish(endNs, this.#decoder.lost);
+      this.#snapshotClocks();
+      this.#sink.watermark(endNs);
+    } finally {
+      this.#attached.close();
+      this.#settle.resolve();
+    }
+  }
+
+  /** The kernel reports a loss with the next record that fits. What was lost last of all shows only in its counts. */
+  #reportRemainingLosses(endNs: Ns): void {
+    for (const { cpu } of this.#attached.rings) {
+      const missing = this.#attached.lostOn(cpu) - this.#decoder.lostOn(cpu);
+      if (missing > 0)
+        this.#decoder.reportLost(cpu, missing, this.#decoder.lastTs(cpu) ?? (0 as Ns), endNs);
+    }
+  }
+
+  #snapshotClocks(): void {
+    const libc = this.#libc;
+    this.#sink.clockSnapshot([
+      ["monotonic", libc.clockNs(CLOCK_MONOTONIC)],
+      ["realtime", libc.clockNs(CLOCK_REALTIME)],
+      ["boottime", libc.clockNs(CLOCK_BOOTTIME)],
+    ]);
+  }
+}
