@@ -1,14 +1,25 @@
 /** Trace files on disk (or on standard input) → events. Any size: streamed through two fixed buffers. */
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { type ReadOptions, type ReadResult, readTrace, type TraceSink } from "@kymo/trace";
+import {
+  type ReadOptions,
+  type ReadResult,
+  readTrace,
+  type Trace,
+  TraceBuilder,
+  type TraceSink,
+} from "@kymo/trace";
 import { UserError } from "../cli/command.ts";
 
 /** Bytes asked of the system at once. Two such buffers: one is read into while the other is parsed. */
 const CHUNK_BYTES = 256 * 1024;
 
-export interface ReadFileOptions extends ReadOptions {
-  /** Awaits what must happen before more is read; see ReadOptions.drain. */
-  readonly drain?: () => void | Promise<void>;
+export type ReadFileOptions = ReadOptions;
+
+/** The whole trace at `path`, in memory as columns. Errors as `readTraceFile`. */
+export async function openTraceFile(path: string, options: ReadFileOptions = {}): Promise<Trace> {
+  const builder = new TraceBuilder();
+  await readTraceFile(path, builder, options);
+  return builder.trace;
 }
 
 /**
