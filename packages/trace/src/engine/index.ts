@@ -1,7 +1,9 @@
+export { ProtocolError } from "./check.ts";
 export * from "./engine.ts";
 export { startLoading } from "./loading.ts";
 export { OpenTrace } from "./open-trace.ts";
 export { FILLS, fillOf, stateClass, stateInk, stateTitle } from "./palette.ts";
 export * from "./protocol.ts";
 export { formatCount, formatNs, formatValue } from "./units.ts";
+export { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from "./wire.ts";
 export { startEngineWorker, type WorkerScope } from "./worker-host.ts";
