@@ -112,7 +112,8 @@ export class QueryDatabase {
   }
 
   /**
-   * Runs the statements of `sql` one by one; the result is the last one's.
+   * Runs the statements of `sql` one by one; the result is the last one's. What they make (tables, views, macros)
+   * is gone afterwards.
    * @throws SqlError with the place of the fault
    */
   async stream(sql: string): Promise<QueryStream> {
@@ -184,13 +185,15 @@ async function runAll(
   sql: string,
   options: { readonly onlyPrepareLast?: boolean } = {},
 ): Promise<Result> {
-  const statements = sql.trim() === "" ? undefined : await connection.extractStatements(sql);
-  const count = statements?.count ?? 0;
-  if (statements === undefined || count === 0)
+  if (splitStatements(sql).length === 0)
     throw new SqlError(
       "no SQL statement was given",
       'kymo query FILE "SELECT * FROM slice LIMIT 10"',
     );
+  const statements = await connection.extractStatements(sql);
+  const { count } = statements;
+  // Closing the connection rolls back: what a script makes or drops is its own.
+  await connection.run("BEGIN TRANSACTION");
   for (let i = 0; ; i++) {
     const prepared = await statements.prepare(i);
     try {
@@ -218,7 +221,7 @@ function isAllowed(api: Api, type: number): boolean {
   const { StatementType: t } = api;
   const allowed: readonly number[] = [
     ...[t.SELECT, t.INSERT, t.UPDATE, t.EXPLAIN, t.DELETE, t.PREPARE, t.CREATE, t.EXECUTE, t.ALTER],
-    ...[t.TRANSACTION, t.ANALYZE, t.VARIABLE_SET, t.SET, t.CREATE_FUNC, t.DROP, t.RELATION],
+    ...[t.ANALYZE, t.VARIABLE_SET, t.SET, t.CREATE_FUNC, t.DROP, t.RELATION],
   ];
   return allowed.includes(type);
 }

@@ -46,6 +46,11 @@ function words(text: string): string {
         /^Cannot (change configuration option "[^"]*") - the configuration has been locked/,
         "cannot $1: queries run with fixed settings",
       )
+      .replace(
+        /\. You might need to add explicit type casts\.\n\s*Candidate functions:[\s\S]*/,
+        "; cast the argument",
+      )
+      .replace(/(\S+) is not an? table$/, "$1 can not be changed: it shows the trace")
       // Names of our own machinery mean nothing to the reader.
       .replaceAll('"__', '"')
       .trim()
