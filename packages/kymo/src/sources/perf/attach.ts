@@ -56,6 +56,8 @@ export interface Attached {
   /** Starts all events that don't start with the target's exec. */
   enable(): void;
   disable(): void;
+  /** The kernel was seen to report how this CPU leaves idle: no need to watch that any more (see decode.ts). */
+  endIdleCheck(cpu: number): void;
   /** Records lost so far on a CPU, by the kernel's own count; 0 where it doesn't count (before Linux 6.0). */
   lostOn(cpu: number): number;
   /** Unmaps and closes everything. */
@@ -102,6 +104,8 @@ class Opener {
   readonly #notes: string[] = [];
   readonly #files: { readonly fd: number; readonly cpu: number; readonly onExec: boolean }[] = [];
   #rings: PerfRing[] = [];
+  /** Per CPU, while it is open: the event that reports switches once more, in another way. */
+  readonly #idleChecks = new Map<number, number>();
   /** The file of each CPU that owns its ring. */
   readonly #owners = new Map<number, number>();
   #readFormat = ReadFormatLost;
@@ -123,6 +127,7 @@ class Opener {
       ...this.#samples(scope),
     ];
     for (const event of wanted) this.#openAll(event);
+    if ([...this.#events.values()].some(({ kind }) => kind === "switch")) this.#openIdleChecks();
     this.#mapRings();
     this.#redirect();
     return {
@@ -132,6 +137,7 @@ class Opener {
       notes: this.#notes,
       enable: () => this.#ioctlAll(PerfIoctl.enable, (file) => !file.onExec),
       disable: () => this.#ioctlAll(PerfIoctl.disable, () => true),
+      endIdleCheck: (cpu) => this.#endIdleCheck(cpu),
       lostOn: (cpu) => this.#lostOn(cpu),
       close: () => this.close(),
     };
@@ -189,6 +195,34 @@ class Opener {
     const failure = this.#openAll(own);
     if (failure !== undefined) throw new AttachError(failure, "see docs/permissions.md");
     return "target";
+  }
+
+  /** Opened last, so that it is enabled last: each switch it reports should have been a sched_switch before. */
+  #openIdleChecks(): void {
+    const first = this.#files.length;
+    this.#openAll({
+      what: "idle check",
+      kind: { kind: "side-band" },
+      type: PerfType.software,
+      config: PerfSoftware.dummy,
+      period: 1,
+      sampleType: 0,
+      flags: ["contextSwitch"],
+      scope: "cpu",
+      paranoid: -1,
+    });
+    for (const { cpu, fd } of this.#files.slice(first)) this.#idleChecks.set(cpu, fd);
+  }
+
+  #endIdleCheck(cpu: number): void {
+    const fd = this.#idleChecks.get(cpu);
+    if (fd === undefined) return;
+    this.#idleChecks.delete(cpu);
+    this.#files.splice(
+      this.#files.findIndex((file) => file.fd === fd),
+      1,
+    );
+    this.#libc.close(fd);
   }
 
   /** Newer kernels know build ids in mappings and count losses: asks for less where they are not known. */

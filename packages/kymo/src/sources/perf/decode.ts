@@ -79,6 +79,8 @@ export interface DecoderSetup {
   readonly symbols: Symbols;
   /** Samples and signals of every process, not only of the recorded tree. */
   readonly everything: boolean;
+  /** A CPU left idle: the kernel had reported it as a sched_switch, as it should, or it had not. */
+  onIdleExit?(cpu: number, reported: boolean): void;
   /** As in `process.arch`: which table of system calls. */
   readonly arch: string;
 }
@@ -109,6 +111,9 @@ export class PerfDecoder {
   readonly #syscallIds: StringId[] = [];
   readonly #lastTs = new Map<number, Ns>();
   readonly #lostOnCpu = new Map<number, number>();
+  /** By CPU: the tid that the last sched_switch let run. */
+  readonly #runningOn: number[] = [];
+  readonly #hasSchedSwitch: boolean;
   /** Names that an exec gave and whose file is still to be reported, by tid. */
   readonly #pendingExec = new Map<number, string>();
 
@@ -117,6 +122,7 @@ export class PerfDecoder {
     this.#setup = setup;
     this.#tasks = setup.tasks;
     this.#stacks = new Stacks(sink, setup.symbols);
+    this.#hasSchedSwitch = [...setup.events.values()].some(({ kind }) => kind === "switch");
     this.#text = {
       syscall: sink.string("syscall"),
       signal: sink.string("signal"),
@@ -187,6 +193,7 @@ export class PerfDecoder {
             ? undefined
             : (this.#tasks.known(nextTid) ??
               this.#named(nextTid, undefined, u8, at + layout.nextComm));
+        this.#runningOn[source.cpu] = nextTid;
         this.#sink.switch(
           cpu,
           ts,
@@ -365,7 +372,6 @@ export class PerfDecoder {
         return;
       case RecordType.switchCpuWide:
         if (bodyBytes < 8) break;
-        this.events++;
         this.#cpuWideSwitch(source, ts, misc, u32[body]!, u32[body + 1]!);
         return;
       default:
@@ -419,18 +425,37 @@ export class PerfDecoder {
     }
   }
 
-  /** Root without tracefs: each switch comes as an "out" and an "in" record; the "out" says all. */
+  /**
+   * A switch comes as an "out" and an "in" record. Root without tracefs takes the "out", which says all.
+   *
+   * Beside sched_switch only one thing is wanted: kernels have been seen whose idle task of one CPU is stuck in perf's
+   * recursion guard, so that no tracepoint fires in it, and sched_switch never tells who follows it. The "in" record does.
+   */
   #cpuWideSwitch(
     source: RecordSource,
     ts: Ns,
     misc: number,
-    nextPid: number,
-    nextTid: number,
+    otherPid: number,
+    otherTid: number,
   ): void {
     const cpu = this.#setup.cpus.get(source.cpu);
-    if (cpu === undefined || (misc & Misc.switchOut) === 0) return;
+    if (cpu === undefined) return;
+    const out = (misc & Misc.switchOut) !== 0;
+    if (this.#hasSchedSwitch) {
+      const next = out || otherTid !== 0 ? undefined : this.#trailerTask(source);
+      if (next === undefined) return;
+      const reported = this.#runningOn[source.cpu] === next.tid;
+      this.#setup.onIdleExit?.(source.cpu, reported);
+      if (reported) return;
+      this.#runningOn[source.cpu] = next.tid;
+      this.events++;
+      this.#sink.switch(cpu, ts, NO_TRACK, this.#text.running, next.track, unknownPriority);
+      return;
+    }
+    if (!out) return;
+    this.events++;
     const previous = this.#trailerTask(source);
-    const next = nextTid === 0 ? NO_TRACK : this.#tasks.task(nextTid, nextPid).track;
+    const next = otherTid === 0 ? NO_TRACK : this.#tasks.task(otherTid, otherPid).track;
     this.#sink.switch(
       cpu,
       ts,

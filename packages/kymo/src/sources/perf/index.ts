@@ -48,6 +48,8 @@ const longestRoundMs = 100;
 const shortestRoundMs = 10;
 /** Ring space in use at which rounds become shorter. */
 const busyFill = 1 / 8;
+/** So long every CPU is watched for whether the kernel reports how it leaves idle; see decode.ts. */
+const idleCheckNs = 2_000_000_000;
 /** Records of one ring may be out of order by the length of an interrupt. */
 const slackNs = 1_000_000;
 
@@ -115,6 +117,8 @@ class RunningCapture implements PerfCapture {
   readonly #counters: Counters;
   readonly #originNs: bigint;
   readonly #targetPid: number;
+  /** CPUs whose idle task has not yet been seen to report its switches; false: it was seen not to. */
+  readonly #idleUnproven: Map<number, boolean>;
   #settle: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   #timer: NodeJS.Timeout | undefined;
   #previousRoundNs = 0;
@@ -168,8 +172,10 @@ class RunningCapture implements PerfCapture {
       events: attached.events,
       symbols,
       everything,
+      onIdleExit: (cpu, reported) => this.#onIdleExit(cpu, reported),
       arch: process.arch,
     });
+    this.#idleUnproven = new Map(attached.rings.map(({ cpu }) => [cpu, true]));
     this.#merger = new TimeMerger(attached.rings, this.#originNs);
     this.#counters = new Counters(sink, this.#tasks, host, options.counters, libc.pageBytes);
   }
@@ -177,7 +183,7 @@ class RunningCapture implements PerfCapture {
   begin(): void {
     this.#attached.enable();
     this.#previousRoundNs = this.#now();
-    this.#schedule(longestRoundMs);
+    this.#schedule(shortestRoundMs);
   }
 
   get stats(): PerfStats {
@@ -219,12 +225,27 @@ class RunningCapture implements PerfCapture {
       if (this.#stopped !== undefined) return;
       if (this.#targetPid !== 0 && this.#tasks.process(this.#targetPid)?.exited !== false)
         this.#settle.resolve();
+      if (startNs > idleCheckNs) this.#endIdleChecks();
       const spentMs = (this.#now() - startNs) / 1e6;
       const wanted = fill > busyFill ? (longestRoundMs * busyFill) / fill : longestRoundMs;
       this.#schedule(Math.max(shortestRoundMs, wanted - spentMs));
     } catch (error) {
       this.#settle.reject(error);
     }
+  }
+
+  #onIdleExit(cpu: number, reported: boolean): void {
+    if (!reported) this.#idleUnproven.set(cpu, false);
+    else if (this.#idleUnproven.delete(cpu)) this.#attached.endIdleCheck(cpu);
+  }
+
+  /** A CPU that never left idle so far is taken for a good one; one that was seen to leave it unreported stays watched. */
+  #endIdleChecks(): void {
+    for (const [cpu, undecided] of this.#idleUnproven)
+      if (undecided) {
+        this.#idleUnproven.delete(cpu);
+        this.#attached.endIdleCheck(cpu);
+      }
   }
 
   #drain(beforeNs: number): void {
