@@ -1,9 +1,211 @@
-import { type Command, UserError } from "../command.ts";
+/** `kymo info`: what a trace file holds, what it was made with, and what is wrong with it. */
+import { stat } from "node:fs/promises";
+import { formats, TraceBuilder } from "@kymo/trace";
+import { readTraceFile } from "../../files/open.ts";
+import { problemMeanings, type TraceContents, traceContents } from "../../query/summary.ts";
+import { helpFlags, parseFlags } from "../arguments.ts";
+import { type Command, UsageError } from "../command.ts";
+
+const flags = {
+  json: { type: "boolean", help: "print one JSON object" },
+  top: { type: "number", value: "N", default: 10, help: "processes and threads listed" },
+} as const;
 
 export const command: Command = {
-  summary: "(being built)",
-  help: "kymo info",
-  run: async () => {
-    throw new UserError("kymo info is not built yet");
+  summary: "what a trace holds, what it was made with, what was lost",
+  help: `kymo info FILE [--json]
+
+Prints the contents of a trace: events by kind, tracks, who used the CPUs, the time range; what it was recorded
+with; events lost on each CPU, and every other problem that was found while reading it.
+
+${helpFlags(flags)}
+
+Examples:
+  kymo info t.pftrace
+  kymo info t.pftrace --json | jq .events`,
+
+  async run(args) {
+    const { values, positionals } = parseFlags(flags, args);
+    const [file, ...extra] = positionals;
+    if (file === undefined) throw new UsageError("a trace file is missing: kymo info FILE");
+    if (extra.length > 0) throw new UsageError(`one file is expected, ${extra[0]} is too many`);
+    if (!Number.isInteger(values.top) || values.top < 0)
+      throw new UsageError(`--top needs a whole number, not ${values.top}`);
+    const builder = new TraceBuilder();
+    const read = await readTraceFile(file, builder);
+    const bytes = file === "-" ? read.bytesRead : (await stat(file)).size;
+    const facts: FileFacts = {
+      file: file === "-" ? "standard input" : file,
+      bytes,
+      format: read.format,
+      compression: read.compression === "none" ? undefined : read.compression,
+      bytesExpanded: read.bytesExpanded,
+    };
+    const contents = traceContents(builder.trace);
+    console.log(
+      values.json ? asJson(facts, contents) : asText(facts, contents, values.top).join("\n"),
+    );
+    return 0;
   },
 };
+
+interface FileFacts {
+  readonly file: string;
+  readonly bytes: number;
+  readonly format: string;
+  readonly compression: string | undefined;
+  readonly bytesExpanded: number;
+}
+
+function asJson(facts: FileFacts, contents: TraceContents): string {
+  const bytesPerEvent = contents.events === 0 ? undefined : facts.bytes / contents.events;
+  return JSON.stringify(
+    { ...facts, bytesPerEvent, ...contents },
+    (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value),
+    2,
+  );
+}
+
+function asText(facts: FileFacts, contents: TraceContents, top: number): string[] {
+  return [
+    ...heading(facts, contents),
+    "",
+    ...events(facts, contents),
+    ...ran(contents, top),
+    "",
+    ...trouble(contents),
+  ];
+}
+
+function heading(facts: FileFacts, contents: TraceContents): string[] {
+  const title = formats.find(({ name }) => name === facts.format)?.title ?? facts.format;
+  const packed =
+    facts.compression === undefined
+      ? ""
+      : ` (${facts.compression}; ${byteText(facts.bytesExpanded)} unpacked)`;
+  const { metadata } = contents;
+  const shown = new Set(["command", "host", "kernel", "arch", "started", "kymo.version", "schema"]);
+  const lines = [`${facts.file}: ${title}, ${byteText(facts.bytes)}${packed}`];
+  const add = (label: string, text: string | undefined): void => {
+    if (text !== undefined && text !== "") lines.push(`  ${label.padEnd(10)}${printable(text)}`);
+  };
+  const { command, host, kernel, arch, started, "kymo.version": version } = metadata;
+  add("command", command);
+  add("host", [host, kernel, arch].filter(Boolean).join(", "));
+  add("started", started);
+  add("made by", version && `kymo ${version}`);
+  for (const [key, value] of Object.entries(metadata)) if (!shown.has(key)) add(`${key} `, value);
+  if (contents.from === undefined) add("time", "no events");
+  else
+    add(
+      "time",
+      `${durationText(contents.durationNs)}, from ${secondsText(contents.from)} to ${secondsText(contents.to!)} s (${contents.clock} clock)`,
+    );
+  return lines;
+}
+
+function events(facts: FileFacts, contents: TraceContents): string[] {
+  const perEvent =
+    contents.events === 0 ? "" : `, ${(facts.bytes / contents.events).toFixed(1)} bytes each`;
+  const kinds = Object.entries(contents.eventsByKind).filter(([, count]) => count > 0);
+  const tracks = Object.entries(contents.tracksByKind);
+  return [
+    `events    ${count(contents.events)}${perEvent}`,
+    ...kinds.map(
+      ([kind, number]) =>
+        `  ${kind.padEnd(14)}${count(number).padStart(12)}${kind === "thread_state" ? "  (derived from sched)" : ""}`,
+    ),
+    ...(contents.eventTypes.length === 0
+      ? []
+      : [`  declared types: ${contents.eventTypes.map(printable).join(", ")}`]),
+    `tracks    ${count(contents.tracks)}: ${tracks.map(([kind, number]) => `${count(number)} ${kind}`).join(", ")}`,
+    `also      ${count(contents.strings)} strings, ${count(contents.argSets)} argument sets, ${count(contents.stacks)} stack nodes`,
+  ];
+}
+
+function ran({ processes, threads, durationNs }: TraceContents, top: number): string[] {
+  const share = (cpuNs: number): string => `${((100 * cpuNs) / durationNs).toFixed(1)} %`;
+  const busy = processes.filter(({ cpuNs }) => cpuNs > 0).slice(0, top);
+  const busyThreads = threads.filter(({ cpuNs }) => cpuNs > 0).slice(0, top);
+  const more = (shown: number, all: number): string => (all > shown ? ` (${shown} of ${all})` : "");
+  const lines: string[] = [];
+  if (busy.length > 0)
+    lines.push(
+      "",
+      `processes by CPU time${more(busy.length, processes.length)}; 100 % is one CPU`,
+      ...columns(
+        busy.map((row) => [
+          durationText(row.cpuNs),
+          share(row.cpuNs),
+          row.pid === undefined ? "" : `pid ${row.pid}`,
+          printable(row.name),
+          `${count(row.threads)} ${row.threads === 1 ? "thread" : "threads"}`,
+        ]),
+      ),
+    );
+  if (busyThreads.length > 0)
+    lines.push(
+      "",
+      `threads by CPU time${more(busyThreads.length, threads.length)}`,
+      ...columns(
+        busyThreads.map((row) => [
+          durationText(row.cpuNs),
+          share(row.cpuNs),
+          row.tid === undefined ? "" : `tid ${row.tid}`,
+          printable(row.name),
+          row.process === "" ? "" : `of ${printable(row.process)}`,
+        ]),
+      ),
+    );
+  return lines;
+}
+
+function trouble({ lost, problems }: TraceContents): string[] {
+  if (problems.length === 0) return ["problems  none; no events were lost"];
+  const total = lost.reduce((sum, loss) => sum + loss.count, 0);
+  const lines = [
+    total === 0
+      ? "lost      no events"
+      : `lost      ${count(total)} events: ${lost.map((loss) => `${loss.cpu === undefined ? "no CPU named" : `cpu ${loss.cpu}`} ${count(loss.count)}`).join(", ")}`,
+    "problems",
+  ];
+  for (const { kind, message, count: number } of problems)
+    lines.push(
+      `  ${kind} × ${count(number)}: ${printable(message)}`,
+      `    ${problemMeanings[kind]}`,
+    );
+  return lines;
+}
+
+/** The first two columns to the right, the others to the left. */
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows.map((row) =>
+    `  ${row.map((text, i) => (i < 2 ? text.padStart(widths[i]!) : text.padEnd(widths[i]!))).join("  ")}`.trimEnd(),
+  );
+}
+
+/** Names come from the traced machine: no control character reaches the terminal. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, "�");
+}
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+function durationText(ns: number): string {
+  if (ns >= 1e9) return `${(ns / 1e9).toFixed(3)} s`;
+  if (ns >= 1e6) return `${(ns / 1e6).toFixed(3)} ms`;
+  if (ns >= 1e3) return `${(ns / 1e3).toFixed(3)} µs`;
+  return `${ns} ns`;
+}
+function secondsText(ns: bigint): string {
+  const sign = ns < 0n ? "-" : "";
+  const digits = (ns < 0n ? -ns : ns).toString().padStart(10, "0");
+  return `${sign}${digits.slice(0, -9)}.${digits.slice(-9)}`;
+}
+function byteText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(2)} MB`;
+  if (bytes >= 1e3) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return `${bytes} bytes`;
+}
