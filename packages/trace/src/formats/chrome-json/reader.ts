@@ -17,15 +17,15 @@ import {
   type TraceSink,
   type TrackId,
 } from "../../model/sink.ts";
-import { decodeString, QUOTE, wellFormed } from "../../wire/json-bytes.ts";
+import { ascii, decodeString, QUOTE, spells, wellFormed } from "../../wire/json-bytes.ts";
 import { JsonStrings } from "../../wire/json-strings.ts";
 import { FormatError, type StreamReader } from "../format.ts";
 import { ArgsReader, keyId } from "./args.ts";
 import { AsyncEvents, type Lanes } from "./async.ts";
 import { OddityCounts } from "./counts.ts";
-import { type EventFields, idOf, numberOf } from "./event.ts";
+import { type EventFields, idOf } from "./event.ts";
 import { type JsonTraceHandler, JsonTraceStream } from "./stream.ts";
-import { type IdKey, JsonTracks, type ThreadEntry } from "./tracks.ts";
+import { type IdKey, JsonTracks, type ProcessEntry, type ThreadEntry } from "./tracks.ts";
 
 const FAR_NS = 2 ** 53;
 
@@ -40,11 +40,15 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
   #domain: ClockDomain = "unknown";
   /** Whole µs at Ns 0; NaN until the first event with a time. */
   #originUs = Number.NaN;
+  /** ns to add to that, < 1000. */
+  #originNs = 0;
   #last = Number.NEGATIVE_INFINITY;
   #events = 0;
   #members = 0;
   /** "name[id] key" of a process → its track. */
   readonly #counters = new Map<string, TrackId>();
+  /** What kymo's writer said of counters, by "pid name id". */
+  readonly #ownCounters = new Map<string, OwnCounter>();
   /** Lanes of async events by process, category and name. */
   readonly #lanes = new Map<string, Lanes>();
   readonly #flowCategories = new Map<StringId, bigint>();
@@ -199,9 +203,22 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
     if (Number.isNaN(ts)) return;
     const thread = this.#thread(b, e);
     const track = this.#tracks.threadTrack(thread);
+    if (e.extraCount > 0 && this.#takeMark(b, e)) {
+      const args = this.#argsOf(b, e, false);
+      this.#sink.slice(track, ts, Number.NaN as Ns, e.name, e.category, args);
+      return;
+    }
     this.#sink.begin(track, ts, e.name, e.category, this.#argsOf(b, e, false));
     if (thread.openNames.length < MAX_OPEN_NAMES) thread.openNames.push(e.name);
     if (e.bindIdTo !== 0) this.#boundFlow(b, e, track, ts);
+  }
+
+  /** Whether kymo's writer marked this begin as open for good (writer.ts); the mark is taken off. */
+  #takeMark(b: Uint8Array, e: EventFields): boolean {
+    const last = 4 * (e.extraCount - 1);
+    const isMarked = spells(b, e.extras[last]!, e.extras[last + 1]!, "kymo_open");
+    if (isMarked) e.extraCount--;
+    return isMarked;
   }
 
   #end(b: Uint8Array, e: EventFields): void {
@@ -243,16 +260,34 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
       const series = `${process.key} ${e.name} ${key} ${id}`;
       let track = this.#counters.get(series);
       if (track === undefined) {
-        track = this.#sink.track({
-          kind: "counter",
-          name: this.#counterName(b, e, id, key),
-          ...(!process.isHolder && { parent: this.#tracks.processTrack(process) }),
-        });
+        track = this.#counterTrack(b, e, process, id, key);
         this.#counters.set(series, track);
       }
       this.#sink.counter(track, ts, value);
     });
     if (!isObject) this.#odd.add("badCounter", this.#stream.byteOffset);
+  }
+
+  #counterTrack(
+    b: Uint8Array,
+    e: EventFields,
+    process: ProcessEntry,
+    id: string,
+    key: StringId,
+  ): TrackId {
+    const own = this.#ownCounters.get(`${process.key} ${nameText(b, e)} ${id}`);
+    const parent =
+      own?.parent !== undefined
+        ? this.#tracks.threadTrack(own.parent)
+        : process.isHolder
+          ? undefined
+          : this.#tracks.processTrack(process);
+    return this.#sink.track({
+      kind: "counter",
+      name: own?.name ?? this.#counterName(b, e, id, key),
+      ...(parent !== undefined && { parent }),
+      ...(own?.unit !== undefined && { unit: own.unit }),
+    });
   }
 
   /** "name[id] key"; the key "value" says nothing and is left out. */
@@ -395,7 +430,9 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
     let cpu = -1;
     for (let i = 0; i < 4 * e.extraCount; i += 4) {
       const key = decodeString(b, e.extras[i]!, e.extras[i + 1]!, false);
-      const value = numberOf(b, e.extras[i + 2]!, e.extras[i + 3]!);
+      const value = Number(
+        ascii(b, e.extras[i + 2]!, Math.min(e.extras[i + 3]!, e.extras[i + 2]! + 40)),
+      );
       if (key === "weight" && !Number.isNaN(value)) weight = value;
       else if (key === "cpu" && !Number.isNaN(value)) cpu = value;
     }
@@ -444,7 +481,7 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
     }
     let top = stack ?? NO_STACK;
     for (const { key: id, frame } of path.reverse()) {
-      const { name, category, file, line } = frame;
+      const { name, category, file, line, address, build_id: buildId, inlined } = frame;
       top = this.#sink.stack(
         top,
         this.#sink.frame({
@@ -452,6 +489,10 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
           ...(typeof category === "string" && category !== "" && { module: category }),
           ...(typeof file === "string" && { file }),
           ...(typeof line === "number" && { line }),
+          ...(typeof address === "string" &&
+            /^0x[\da-f]{1,16}$/.test(address) && { address: BigInt(address) }),
+          ...(typeof buildId === "string" && { buildId }),
+          ...(typeof inlined === "boolean" && { inlined }),
         }),
       );
       known.set(id, top);
@@ -468,10 +509,18 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
       this.#odd.add("badMetadata", this.#stream.byteOffset);
       return;
     }
-    const { name: given, sort_index: sortIndex, holder } = value;
+    const { name: given, sort_index: sortIndex } = value;
+    if (name === "kymo_clock") {
+      this.#ownClock(value);
+      return;
+    }
     const pid = this.#idKey(b, e.pid, e.pidFrom, e.pidTo);
-    const isProcess = name.startsWith("process_") || name === "kymo_process";
     const process = this.#tracks.process(pid);
+    if (name === "kymo_process") {
+      this.#ownProcess(process, value);
+      return;
+    }
+    const isProcess = name.startsWith("process_");
     const thread = isProcess
       ? undefined
       : this.#tracks.thread(pid, this.#idKey(b, e.tid, e.tidFrom, e.tidTo));
@@ -484,26 +533,73 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
       if (!Number.isFinite(index)) this.#odd.add("badMetadata", this.#stream.byteOffset);
       else if (entry.track !== undefined && entry.sortIndex !== index)
         this.#odd.add("lateSort", this.#stream.byteOffset);
-      else entry.sortIndex = index;
-    } else if (name === "kymo_process") process.isHolder = holder === true;
-    else if (name === "kymo_thread") this.#ownTrack(thread!, value);
+      else {
+        entry.sortIndex = index;
+        entry.isNamed = true;
+      }
+    } else if (name === "kymo_thread") this.#ownThread(thread!, value);
+    else if (name === "kymo_counter") this.#ownCounter(process, value);
     else {
       const fact = Object.values(value).length === 1 ? Object.values(value)[0] : value;
       this.#fact(e.pidTo === 0 ? name : `${name}[${pid}]`, fact);
     }
   }
 
-  /** What kymo's own writer says of a track that is no thread. */
-  #ownTrack(thread: ThreadEntry, value: { readonly [name: string]: unknown }): void {
-    const { kind, cpu } = value;
-    if (kind === "cpu" || kind === "async" || kind === "custom") thread.kind = kind;
+  // What kymo's own writer says beside the format (write-rows.ts).
+
+  #ownClock({ domain, origin_ns: origin }: { readonly [name: string]: unknown }): void {
+    if (
+      !Number.isNaN(this.#originUs) ||
+      typeof origin !== "string" ||
+      !/^-?\d{1,19}$/.test(origin)
+    ) {
+      this.#odd.add("badMetadata", this.#stream.byteOffset);
+      return;
+    }
+    if (isDomain(domain)) this.#domain = domain;
+    const originNs = BigInt(origin);
+    const us = originNs / 1000n - (originNs % 1000n < 0n ? 1n : 0n);
+    this.#originUs = Number(us);
+    this.#originNs = Number(originNs - us * 1000n);
+    this.#sink.clock({ domain: this.#domain, originNs, errorNs: 0 });
+  }
+
+  #ownProcess(process: ProcessEntry, value: { readonly [name: string]: unknown }): void {
+    const { pid, parent_pid: parentPid, holder } = value;
+    if (pid === null || typeof pid === "number") process.pid = pid;
+    if (typeof parentPid === "number") process.parentPid = parentPid;
+    process.isHolder = holder === true;
+  }
+
+  #ownThread(thread: ThreadEntry, value: { readonly [name: string]: unknown }): void {
+    const { kind, cpu, pid, tid } = value;
+    if (kind === "cpu" || kind === "async" || kind === "custom" || kind === "process")
+      thread.kind = kind;
     if (typeof cpu === "number") thread.cpu = cpu;
+    if (typeof pid === "number") thread.pid = pid;
+    if (typeof tid === "number") thread.tid = tid;
+  }
+
+  #ownCounter(process: ProcessEntry, value: { readonly [name: string]: unknown }): void {
+    const { name, id, unit, tid } = value;
+    const key = `${process.key} ${String(name)} ${id === undefined ? "" : String(id)}`;
+    this.#ownCounters.set(key, {
+      name: String(name),
+      ...(typeof unit === "string" && { unit }),
+      ...(typeof tid === "number" && { parent: this.#tracks.thread(process.key, tid) }),
+    });
   }
 
   #fact(name: string, value: unknown): void {
     if (name === "clock-domain" && typeof value === "string") {
       this.#domain = domains[value] ?? "unknown";
       if (this.#domain !== "unknown") return;
+    }
+    if (name === "kymo.clock_snapshots" && Array.isArray(value)) {
+      for (const readings of value)
+        if (isSnapshot(readings))
+          this.#sink.clockSnapshot(readings.map(([domain, ns]) => [domain, BigInt(ns)] as const));
+      return;
     }
     if (name === "kymo.problems" && Array.isArray(value)) {
       for (const problem of value) if (isProblem(problem)) this.#sink.problem(problem);
@@ -523,7 +619,7 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
       return us as Ns;
     }
     if (Number.isNaN(this.#originUs)) this.#startClock(us);
-    const ts = (us - this.#originUs) * 1000 + e.tsNs;
+    const ts = (us - this.#originUs) * 1000 + (e.tsNs - this.#originNs);
     if (ts > this.#last) this.#last = ts;
     if (ts > FAR_NS || ts < -FAR_NS) this.#odd.add("farTime", this.#stream.byteOffset);
     return ts as Ns;
@@ -580,6 +676,11 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
   }
 }
 
+interface OwnCounter {
+  readonly name: string;
+  readonly unit?: string;
+  readonly parent?: ThreadEntry;
+}
 interface HeldSample {
   readonly thread: TrackId;
   readonly ts: Ns;
@@ -601,6 +702,18 @@ const domains: { readonly [name: string]: ClockDomain } = {
   LINUX_CLOCK_REALTIME: "realtime",
   TSC: "tsc",
 };
+
+const isDomain = (value: unknown): value is ClockDomain =>
+  value === "unknown" || Object.values(domains).includes(value as ClockDomain);
+function isSnapshot(value: unknown): value is readonly (readonly [ClockDomain, string])[] {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (reading) =>
+        Array.isArray(reading) && isDomain(reading[0]) && /^-?\d{1,19}$/.test(String(reading[1])),
+    )
+  );
+}
 
 function nameText(b: Uint8Array, e: EventFields): string {
   return decodeString(b, e.nameFrom, e.nameTo, true);

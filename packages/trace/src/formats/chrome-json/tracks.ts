@@ -20,6 +20,11 @@ export class ProcessEntry {
   sortIndex: number | undefined;
   /** Written by kymo to hold tracks that belong to no process. */
   isHolder = false;
+  /** The real pid, when kymo wrote another; null: none. */
+  pid: number | null | undefined;
+  parentPid: number | undefined;
+  /** Metadata spoke of it: it exists, with or without events. */
+  isNamed = false;
   track: TrackId | undefined;
   readonly threads: Map<IdKey, ThreadEntry> = new Map();
   constructor(key: IdKey) {
@@ -34,6 +39,10 @@ export class ThreadEntry {
   /** From kymo's own metadata: what the track was, when it was no thread. */
   kind: TrackInfo["kind"] = "thread";
   cpu: number | undefined;
+  /** The real pid and tid, when kymo wrote others. */
+  pid: number | undefined;
+  tid: number | undefined;
+  isNamed = false;
   track: TrackId | undefined;
   /** Names of the open "B" events in file order, to notice an "E" that names another. */
   readonly openNames: StringId[] = [];
@@ -89,11 +98,13 @@ export class JsonTracks {
 
   processTrack(process: ProcessEntry): TrackId {
     if (process.track !== undefined) return process.track;
-    const { key, name, sortIndex } = process;
+    const { key, name, sortIndex, parentPid } = process;
+    const pid = process.pid === undefined ? key : process.pid;
     process.track = this.#sink.track({
       kind: "process",
       name: name === "" && typeof key === "string" ? key : name,
-      ...(typeof key === "number" && { pid: key }),
+      ...(typeof pid === "number" && { pid }),
+      ...(parentPid !== undefined && { parentPid }),
       ...(sortIndex !== undefined && { sortIndex }),
     });
     return process.track;
@@ -102,14 +113,19 @@ export class JsonTracks {
   threadTrack(thread: ThreadEntry): TrackId {
     if (thread.track !== undefined) return thread.track;
     const { key, name, sortIndex, process, kind, cpu } = thread;
+    if (kind === "process") {
+      thread.track = this.processTrack(process);
+      return thread.track;
+    }
     const parent = process.isHolder ? undefined : this.processTrack(process);
-    const isThread = kind === "thread";
+    const pid = kind === "thread" ? (thread.pid ?? process.pid ?? process.key) : undefined;
+    const tid = kind === "thread" ? (thread.tid ?? key) : undefined;
     thread.track = this.#sink.track({
       kind,
       name: name === "" && typeof key === "string" ? key : name,
       ...(parent !== undefined && { parent }),
-      ...(isThread && typeof process.key === "number" && { pid: process.key }),
-      ...(isThread && typeof key === "number" && { tid: key }),
+      ...(typeof pid === "number" && (!process.isHolder || thread.pid !== undefined) && { pid }),
+      ...(typeof tid === "number" && { tid }),
       ...(cpu !== undefined && { cpu }),
       ...(sortIndex !== undefined && { sortIndex }),
     });
@@ -117,6 +133,7 @@ export class JsonTracks {
   }
 
   rename(entry: ProcessEntry | ThreadEntry, name: string): void {
+    entry.isNamed = true;
     if (entry.name === name) return;
     entry.name = name;
     if (entry.track === undefined) return;
@@ -127,8 +144,8 @@ export class JsonTracks {
   /** Declares what only metadata spoke of: processes and threads without events. */
   declareRest(): void {
     for (const process of this.#processes.values()) {
-      if (!process.isHolder) this.processTrack(process);
-      for (const thread of process.threads.values()) this.threadTrack(thread);
+      if (process.isNamed && !process.isHolder) this.processTrack(process);
+      for (const thread of process.threads.values()) if (thread.isNamed) this.threadTrack(thread);
     }
   }
 }

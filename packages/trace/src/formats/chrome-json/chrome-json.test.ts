@@ -1,0 +1,123 @@
+import { expect, test } from "vitest";
+import {
+  type ArgsBuilder,
+  NO_TRACK,
+  type Ns,
+  type StringId,
+  type TraceSink,
+  type TrackId,
+  type TrackInfo,
+} from "../../model/sink.ts";
+import type { AnyCall } from "../../testing/any-trace.ts";
+import { checkFormat } from "../../testing/check-format.ts";
+import { format } from "./index.ts";
+
+/** What Chrome JSON cannot hold, in code; the README says the same in words. */
+function keepWhat(sink: TraceSink): TraceSink {
+  const types: StringId[] = [];
+  const tracks: TrackInfo[] = [];
+  const running = new Map<TrackId, { ts: Ns; thread: TrackId; priority: number }>();
+  const text = (value: string): StringId => sink.string(value);
+  const runs = (cpu: TrackId, to: Ns | undefined, state: StringId | undefined): void => {
+    const { ts, thread, priority } = running.get(cpu)!;
+    sink.args.int(text("priority"), priority);
+    const { pid, tid, name } = tracks[thread]!;
+    if (pid !== undefined) sink.args.int(text("pid"), pid);
+    if (tid !== undefined) sink.args.int(text("tid"), tid);
+    if (state !== undefined && state !== 0) sink.args.text(text("end_state"), state);
+    const dur = (to === undefined ? Number.NaN : to - ts) as Ns;
+    sink.slice(cpu, ts, dur, text(name), text("sched"), sink.args.done());
+  };
+  return {
+    clock: (clock) => sink.clock(clock),
+    clockSnapshot: (readings) => sink.clockSnapshot(readings),
+    metadata: (key, value) => sink.metadata(key, value),
+    string: text,
+    track: (info) => {
+      const id = sink.track(info);
+      tracks[id] = info;
+      return id;
+    },
+    // Declared types become the names of plain instants.
+    eventType: (info) => (types.push(text(info.name)) - 1) as never,
+    frame: (info) => sink.frame(info),
+    stack: (parent, frame) => sink.stack(parent, frame),
+    args: keepArgs(sink),
+    begin: (...call) => sink.begin(...call),
+    end: (...call) => sink.end(...call),
+    slice: (...call) => sink.slice(...call),
+    instant: (...call) => sink.instant(...call),
+    typed: (type, track, ts, args) => sink.instant(track, ts, types[type]!, text(""), args),
+    counter: (...call) => sink.counter(...call),
+    sample: (...call) => sink.sample(...call),
+    // Scheduling becomes slices on the CPUs; thread states are gone.
+    switch: (cpu, ts, previous, state, next, priority) => {
+      if (previous !== NO_TRACK && running.get(cpu)?.thread === previous) runs(cpu, ts, state);
+      running.set(cpu, { ts, thread: next, priority });
+    },
+    waking: (thread, ts, waker, targetCpu) => {
+      sink.args.int(text("target_cpu"), targetCpu);
+      if (waker !== NO_TRACK) sink.args.int(text("waker_tid"), tracks[waker]!.tid!);
+      sink.instant(thread, ts, text("waking"), text("sched"), sink.args.done());
+    },
+    life: () => {},
+    flow: (...call) => sink.flow(...call),
+    log: (track, ts, level, message) => {
+      sink.args.text(text("level"), text(level));
+      sink.instant(track, ts, message, text("log"), sink.args.done());
+    },
+    problem: (problem) => sink.problem(problem),
+    watermark: () => {},
+    close: () => {
+      for (const [cpu, { thread }] of running)
+        if (thread !== NO_TRACK) runs(cpu, undefined, undefined);
+      sink.watermark(Number.POSITIVE_INFINITY as Ns);
+      sink.close();
+    },
+  };
+}
+
+/** Bytes become hexadecimal text. */
+function keepArgs(sink: TraceSink): ArgsBuilder {
+  return {
+    int: (key, value) => sink.args.int(key, value),
+    real: (key, value) => sink.args.real(key, value),
+    text: (key, value) => sink.args.text(key, value),
+    bool: (key, value) => sink.args.bool(key, value),
+    bytes: (key, value) => sink.args.text(key, sink.string(Buffer.from(value).toString("hex"))),
+    open: (key, kind) => sink.args.open(key, kind),
+    close: () => sink.args.close(),
+    done: () => sink.args.done(),
+  };
+}
+
+const unordered: AnyCall["call"][] = [
+  "begin",
+  "end",
+  "slice",
+  "instant",
+  "typed",
+  "counter",
+  "sample",
+  "waking",
+  "flow",
+  "log",
+  "problem",
+];
+checkFormat(format, {
+  fixtures: new URL("./fixtures/", import.meta.url),
+  keepWhat,
+  calls: { calls: unordered },
+});
+// A context switch is written when the next of its CPU comes: those must come in order.
+checkFormat(format, { keepWhat, calls: { calls: [...unordered, "switch"], ordered: true } });
+
+test("detects what it is", () => {
+  const score = (text: string): number => format.detect(Buffer.from(text), "x.json");
+  expect(score('[{"ph":"X"}')).toBeGreaterThan(80);
+  expect(score('\ufeff{"traceEvents": [')).toBeGreaterThan(90);
+  expect(score('{"name": "x", "ts": 1, "ph": "X"}')).toBeGreaterThan(80);
+  expect(score("[]")).toBeGreaterThan(0);
+  expect(score('{"resourceSpans": []}')).toBe(0);
+  expect(score("hello")).toBe(0);
+});
