@@ -1,0 +1,4 @@
+/** The engine of a page that has no server. */
+import { startEngineWorker } from "@kymo/trace/engine";
+
+startEngineWorker();

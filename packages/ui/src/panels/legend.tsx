@@ -1,0 +1,89 @@
+/** What the colours mean, always in sight, and the zoom in numbers. */
+import { FILLS, stateInk } from "@kymo/trace/engine";
+import type { Page } from "../page.tsx";
+import { perform } from "../window-keys.ts";
+import { formatDuration } from "../words.ts";
+import { colorOf } from "./fill.ts";
+
+const entries = [
+  { state: "running", text: "Running on a CPU" },
+  { state: "runnable", text: "Runnable, waits for a CPU" },
+  { state: "preempted", text: "Preempted" },
+  { state: "uninterruptible", text: "Uninterruptible wait (disk, kernel)" },
+  { state: "sleeping", text: "Sleeping" },
+] as const;
+
+export function Legend({ page }: { page: Page }) {
+  const { store } = page;
+  const kinds = new Set(store.tracks.value.flatMap((track) => track.rows.map((row) => row.kind)));
+  const lost = (store.summary.value?.lostEvents ?? 0) > 0;
+  const { from, to } = store.range.value;
+  return (
+    <footer class="legend">
+      {kinds.has("thread_state") && (
+        <section class="entry-group" aria-label="Thread states">
+          <span class="what">Threads</span>
+          {entries.map(({ state, text }) => {
+            const { rgb, alpha, hatch } = stateInk(store.theme.value, state);
+            const color = hexOf(rgb, alpha);
+            const style =
+              hatch === undefined
+                ? { background: color }
+                : {
+                    background: `repeating-linear-gradient(90deg, ${color} 0 3px, ${hexOf(hatch, 255)} 3px 4px)`,
+                  };
+            return (
+              <span class="entry" key={state}>
+                <i class={state} style={style} />
+                {text}
+              </span>
+            );
+          })}
+        </section>
+      )}
+      {(kinds.has("sched") || kinds.has("slice")) && (
+        <section class="entry-group" aria-label="Other colours">
+          <span class="entry">
+            <i class="names">
+              {[0, 8, 11].map((n) => (
+                <b key={n} style={{ background: colorOf(FILLS[n]!) }} />
+              ))}
+            </i>
+            {kinds.has("sched")
+              ? kinds.has("slice")
+                ? "CPUs: one colour a process; slices: one a name"
+                : "CPUs: one colour a process"
+              : "one colour a name"}
+          </span>
+          {kinds.has("sample") && (
+            <span class="entry">
+              <i class="ticks" />
+              CPU samples
+            </span>
+          )}
+          {lost && (
+            <span class="entry">
+              <i class="losses" />
+              events lost here
+            </span>
+          )}
+        </section>
+      )}
+      <span class="zoom">
+        <span title="What the view spans">{formatDuration(to - from)} in view</span>
+        <button
+          type="button"
+          class="plain"
+          title="Density of the rows (C)"
+          onClick={() => perform(page, "density")}
+        >
+          {store.density.value}
+        </button>
+      </span>
+    </footer>
+  );
+}
+
+function hexOf(rgb: number, alpha: number): string {
+  return `#${rgb.toString(16).padStart(6, "0")}${alpha.toString(16).padStart(2, "0")}`;
+}

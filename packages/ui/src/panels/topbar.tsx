@@ -1,0 +1,158 @@
+import type { Page } from "../page.tsx";
+import { formatCount, formatDuration } from "../words.ts";
+
+export function TopBar({ page }: { page: Page }) {
+  const { store } = page;
+  const summary = store.summary.value;
+  const name = summary?.name ?? store.opening.value;
+  return (
+    <header class="topbar">
+      <div class="brand" title={name ?? ""}>
+        {name ?? "kymo"}
+      </div>
+      {summary && <Facts page={page} />}
+      {summary && <SearchBox page={page} />}
+      <div class="buttons">
+        <Problems page={page} />
+        <button
+          type="button"
+          class="plain"
+          aria-pressed={store.drawer.value.open}
+          title="Details, statistics, flame graph (Q)"
+          onClick={() => {
+            store.drawer.value = { ...store.drawer.value, open: !store.drawer.value.open };
+          }}
+          hidden={!summary}
+        >
+          Drawer
+        </button>
+        <button
+          type="button"
+          class="plain"
+          title="Light or dark"
+          aria-label={`Switch to the ${store.theme.value === "dark" ? "light" : "dark"} theme`}
+          onClick={() => store.toggleTheme()}
+        >
+          {store.theme.value === "dark" ? "☀" : "☾"}
+        </button>
+        <button
+          type="button"
+          class="plain"
+          title="Keys (?)"
+          aria-label="Help: keys"
+          onClick={() => {
+            store.helpOpen.value = true;
+          }}
+        >
+          ?
+        </button>
+      </div>
+    </header>
+  );
+}
+
+function Facts({ page: { store } }: { page: Page }) {
+  const summary = store.summary.value;
+  if (!summary) return null;
+  const { command, host, kernel } = summary.metadata as { [key: string]: string };
+  const facts = [
+    formatDuration(Math.max(0, summary.toNs - summary.fromNs)),
+    `${formatCount(summary.events)} events`,
+    ...(summary.live ? ["live"] : []),
+    ...(command ? [command] : []),
+    ...(host ? [host] : []),
+    ...(kernel ? [kernel] : []),
+  ];
+  return (
+    <div class="facts" title={facts.join(" · ")}>
+      {facts.join(" · ")}
+    </div>
+  );
+}
+
+function SearchBox({ page }: { page: Page }) {
+  const { store, searching } = page;
+  const { text, busy, total, at, hits } = store.search.value;
+  const count = busy
+    ? "…"
+    : total === 0
+      ? "no hits"
+      : at < 0
+        ? `${formatCount(total)} hit${total === 1 ? "" : "s"}`
+        : `${formatCount(at + 1)} of ${formatCount(total)}`;
+  return (
+    <search class="search">
+      <input
+        id="search"
+        type="text"
+        placeholder="Search names"
+        aria-label="Search names of events"
+        autocomplete="off"
+        spellcheck={false}
+        value={text}
+        onInput={(event) => searching.type(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") {
+            event.preventDefault();
+            searching.step(event.shiftKey ? -1 : 1);
+          } else if (event.key === "Escape") {
+            searching.clear();
+            event.currentTarget.blur();
+          }
+        }}
+      />
+      {text === "" ? (
+        <kbd>/</kbd>
+      ) : (
+        <>
+          <span class="count" aria-live="polite">
+            {count}
+            {hits.length < total && !busy ? ` (first ${formatCount(hits.length)} walked)` : ""}
+          </span>
+          <button
+            type="button"
+            class="plain"
+            aria-label="Previous hit"
+            title="Previous hit (Shift+Enter)"
+            onClick={() => searching.step(-1)}
+          >
+            ↑
+          </button>
+          <button
+            type="button"
+            class="plain"
+            aria-label="Next hit"
+            title="Next hit (Enter)"
+            onClick={() => searching.step(1)}
+          >
+            ↓
+          </button>
+          <button
+            type="button"
+            class="plain"
+            aria-label="Clear the search"
+            onClick={() => searching.clear()}
+          >
+            ✕
+          </button>
+        </>
+      )}
+    </search>
+  );
+}
+
+function Problems({ page: { store } }: { page: Page }) {
+  const count = store.problems.value.length;
+  if (count === 0) return null;
+  const lost = store.summary.value?.lostEvents ?? 0;
+  return (
+    <button
+      type="button"
+      class="badge"
+      onClick={() => store.showTab("log")}
+      title="What was lost or odd in this file"
+    >
+      {lost > 0 ? `${formatCount(lost)} lost` : `${count} problem${count === 1 ? "" : "s"}`}
+    </button>
+  );
+}

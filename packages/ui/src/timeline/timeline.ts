@@ -1,0 +1,434 @@
+/**
+ * The timeline: owns the view (range, scroll), the frame loop, and what is asked of the engine. A frame draws what
+ * is there; answers only ask for another frame.
+ *
+ *     input ─► range, scrollTop ─► frame: paint strips stretched ─► viewport request ─► strip ─► frame
+ */
+import type { EventDetails, EventRef, TraceSummary } from "@kymo/trace/engine";
+import { effect } from "@preact/signals";
+import { colors } from "../colors.ts";
+import type { EngineClient } from "../engine/client.ts";
+import type { Store } from "../store.ts";
+import { FrameStats } from "./frame-stats.ts";
+import { TextMeasure } from "./labels.ts";
+import { type Layout, layoutTree, placeOfRow, visibleItems } from "./layout.ts";
+import { Ease, type Held, HeldMotion, TAP_PAN, TAP_ZOOM } from "./motion.ts";
+import { labelFont, paintScene, RULER_HEIGHT } from "./paint.ts";
+import {
+  clampRange,
+  fitAround,
+  type Limits,
+  limitsOf,
+  panBy,
+  reveal,
+  spanOf,
+  type TimeRange,
+  zoomAt,
+} from "./range.ts";
+import { StripStore } from "./strips.ts";
+import { expandedAtFirst } from "./tree.ts";
+
+/** Strips reach this much further than the view on both sides, so that a pan does not show an edge. */
+const OVERSCAN = 0.2;
+const OVERSCAN_Y = 160;
+const MAX_STRIP_WIDTH = 8192;
+const MAX_STRIP_ROWS = 600;
+
+const emptySummary: TraceSummary = {
+  name: "",
+  fromNs: 0,
+  toNs: 1e6,
+  originNs: "0",
+  clockDomain: "unknown",
+  events: 0,
+  metadata: {},
+  lostEvents: 0,
+  live: false,
+};
+
+export class Timeline {
+  readonly store: Store;
+  readonly client: EngineClient;
+  readonly canvas: HTMLCanvasElement;
+  readonly stats = new FrameStats();
+  readonly strips = new StripStore();
+  range: TimeRange = { from: 0, to: 1e6 };
+  limits: Limits = limitsOf(0, 1e6);
+  scrollTop = 0;
+  layout: Layout = layoutTree(
+    {
+      roots: [],
+      byKey: new Map(),
+      parentOf: new Map(),
+      keyOfRow: new Map(),
+      nodeOfTrack: new Map(),
+    },
+    new Set(),
+    "normal",
+  );
+  /** CSS px; the height includes the ruler. */
+  width = 800;
+  height = 600;
+  rowsDrawn = 0;
+  /** Time and place of the pointer over the canvas, px from its left; undefined outside. */
+  pointerX: number | undefined;
+  /** Called in the frame, after the canvas: headers, minimap, scrollbar. */
+  readonly onFrame: (() => void)[] = [];
+  /** Restored from the address; used when the first tracks come. */
+  initialRange: TimeRange | undefined;
+
+  private readonly context: CanvasRenderingContext2D;
+  private readonly measure: TextMeasure;
+  private readonly motion = new HeldMotion();
+  private ease: Ease | undefined;
+  private frameAsked = 0;
+  private ancestors: readonly EventDetails[] = [];
+  private losses: readonly TimeRange[] = [];
+  private touched = false;
+  private opened = false;
+  private requested = "";
+  private settleTimer: ReturnType<typeof setTimeout> | undefined;
+  private viewChangedAt = 0;
+
+  constructor(canvas: HTMLCanvasElement, store: Store, client: EngineClient) {
+    const context = canvas.getContext("2d", { alpha: false });
+    if (!context) throw new Error("this browser gives no 2d canvas");
+    this.canvas = canvas;
+    this.context = context;
+    this.store = store;
+    this.client = client;
+    this.measure = new TextMeasure(labelFont(context));
+    client.onStrip = (strip, requestedAt) => {
+      if (this.store.summary.value === undefined) return;
+      this.strips.add(strip, requestedAt);
+      this.stats.strip(performance.now());
+      this.invalidate();
+    };
+    effect(() => this.takeTracks());
+    effect(() => {
+      this.layout = layoutTree(
+        store.tree.value,
+        store.expanded.value,
+        store.density.value,
+        store.filter.value !== "",
+      );
+      this.scrollTo(this.scrollTop);
+      this.invalidate();
+    });
+    effect(() => {
+      const { problems } = store;
+      this.losses = problems.value
+        .filter((each) => each.kind === "lost-events" && (each.from ?? each.to) !== undefined)
+        .map((each) => ({ from: (each.from ?? each.to)!, to: (each.to ?? each.from)! }));
+      this.invalidate();
+    });
+    effect(() => this.takeSelection(store.selection.value));
+    effect(() => {
+      void store.theme.value;
+      void store.area.value;
+      void store.search.value;
+      this.requested = "";
+      this.invalidate();
+    });
+  }
+
+  get summary(): TraceSummary {
+    return this.store.summary.value ?? emptySummary;
+  }
+  /** Height of the part that scrolls. */
+  get viewHeight(): number {
+    return Math.max(0, this.height - RULER_HEIGHT);
+  }
+  get lossIntervals(): readonly TimeRange[] {
+    return this.losses;
+  }
+
+  resize(width: number, height: number): void {
+    this.width = Math.max(1, width);
+    this.height = Math.max(1, height);
+    this.scrollTo(this.scrollTop);
+    this.invalidate();
+  }
+
+  // --- movement -----------------------------------------------------------------------------------------------
+
+  setRange(range: TimeRange): void {
+    this.ease = undefined;
+    this.moveTo(range);
+  }
+  easeTo(range: TimeRange): void {
+    const to = clampRange(range, this.limits);
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      this.setRange(to);
+      return;
+    }
+    this.touched = true;
+    this.ease = new Ease(this.range, to, performance.now());
+    this.invalidate();
+  }
+  zoom(factor: number, anchorX = this.anchorX): void {
+    this.setRange(zoomAt(this.range, anchorX / this.width, factor, this.limits));
+  }
+  pan(px: number): void {
+    this.setRange(panBy(this.range, px / this.width, this.limits));
+  }
+  scrollTo(top: number): void {
+    const most = Math.max(0, this.layout.height - this.viewHeight);
+    const next = Math.round(Math.min(most, Math.max(0, top)));
+    if (next === this.scrollTop) return;
+    this.scrollTop = next;
+    this.store.tip.value = undefined;
+    this.invalidate();
+  }
+  hold(what: Held): void {
+    if (!this.motion.press(what, performance.now())) return;
+    if (what === "zoomIn" || what === "zoomOut")
+      this.zoom(what === "zoomIn" ? TAP_ZOOM : 1 / TAP_ZOOM);
+    else this.setRange(panBy(this.range, what === "panLeft" ? -TAP_PAN : TAP_PAN, this.limits));
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) this.motion.releaseAll();
+  }
+  release(what: Held): void {
+    this.motion.release(what);
+  }
+  releaseAll(): void {
+    this.motion.releaseAll();
+  }
+  showAll(): void {
+    this.easeTo(this.limits);
+    this.touched = false;
+  }
+  fitSelection(): void {
+    const { selection, area } = this.store;
+    if (selection.value) {
+      const { ts, dur } = selection.value;
+      this.easeTo(fitAround(ts, dur < 0 ? this.summary.toNs - ts : dur, this.limits));
+    } else if (area.value) this.easeTo(fitAround(area.value.from, spanOf(area.value), this.limits));
+    else this.showAll();
+  }
+
+  // --- selection ----------------------------------------------------------------------------------------------
+
+  /** Selects, and brings the event into view: opens the lines above it, scrolls, pans. */
+  async goTo(ref: EventRef, zoom = false): Promise<void> {
+    const details = await this.client.details({ row: ref.row, index: ref.index });
+    if (!details) return;
+    this.store.selection.value = details;
+    this.reveal(details, zoom);
+  }
+  reveal(details: EventDetails, zoom = false): void {
+    this.revealRow(details.row);
+    const dur = details.dur < 0 ? this.summary.toNs - details.ts : details.dur;
+    const minPx = (dur / spanOf(this.range)) * this.width;
+    if (zoom || minPx < 1) {
+      const target = fitAround(details.ts, Math.max(dur, 200) * (zoom ? 1 : 20), this.limits);
+      // Never zooms out to show what a search found.
+      this.easeTo(
+        spanOf(target) < spanOf(this.range)
+          ? target
+          : reveal(this.range, details.ts, dur, this.limits),
+      );
+    } else this.easeTo(reveal(this.range, details.ts, dur, this.limits));
+  }
+  revealRow(row: number): void {
+    const { tree, fullTree, expanded, filter } = this.store;
+    if (!tree.value.keyOfRow.has(row)) filter.value = "";
+    const next = new Set(expanded.value);
+    const { keyOfRow, parentOf } = fullTree.value;
+    for (let key = keyOfRow.get(row); key !== undefined; key = parentOf.get(key)) next.add(key);
+    if (next.size !== expanded.value.size) expanded.value = next;
+    const at = placeOfRow(this.layout, row);
+    if (!at) return;
+    const air = Math.min(60, this.viewHeight / 4);
+    if (at.y < this.scrollTop + air) this.scrollTo(at.y - air);
+    else if (at.y + at.height > this.scrollTop + this.viewHeight - air)
+      this.scrollTo(at.y + at.height - this.viewHeight + air);
+  }
+
+  // --- frames -------------------------------------------------------------------------------------------------
+
+  invalidate(): void {
+    this.frameAsked ||= requestAnimationFrame((now) => this.frame(now));
+  }
+
+  private get anchorX(): number {
+    return this.pointerX ?? this.width / 2;
+  }
+
+  private moveTo(range: TimeRange): void {
+    const next = clampRange(range, this.limits);
+    this.touched = true;
+    if (next.from === this.range.from && next.to === this.range.to) return;
+    this.range = next;
+    this.store.tip.value = undefined;
+    this.invalidate();
+    clearTimeout(this.settleTimer);
+    this.settleTimer = setTimeout(() => {
+      this.store.range.value = this.range;
+    }, 120);
+  }
+
+  private frame(now: number): void {
+    this.frameAsked = 0;
+    const started = performance.now();
+    if (this.ease) {
+      const { range, done } = this.ease.at(now);
+      this.moveTo(range);
+      if (done) this.ease = undefined;
+    }
+    if (this.motion.moving)
+      this.moveTo(this.motion.step(this.range, this.anchorX / this.width, this.limits, now));
+    this.paint();
+    this.ask(started);
+    for (const draw of this.onFrame) draw();
+    this.stats.frame(now, performance.now() - started, this.stripAge(started));
+    if (this.ease || this.motion.moving) this.invalidate();
+  }
+
+  private paint(): void {
+    const { canvas, width, height } = this;
+    const dpr = window.devicePixelRatio || 1;
+    const pixelWidth = Math.round(width * dpr);
+    const pixelHeight = Math.round(height * dpr);
+    if (canvas.width !== pixelWidth || canvas.height !== pixelHeight) {
+      canvas.width = pixelWidth;
+      canvas.height = pixelHeight;
+    }
+    const { store } = this;
+    this.rowsDrawn = paintScene(
+      this.context,
+      {
+        width,
+        height,
+        dpr,
+        range: this.range,
+        scrollTop: this.scrollTop,
+        layout: this.layout,
+        strips: this.strips,
+        summary: this.summary,
+        selection: store.selection.value,
+        ancestors: this.ancestors,
+        area: this.areaOnScreen(),
+        losses: this.losses,
+        hoverX: this.pointerX,
+        measure: this.measure,
+        forcedColors: matchMedia("(forced-colors: active)").matches,
+      },
+      colors[store.theme.value],
+    );
+  }
+
+  /** Asks for the view shown now, unless that was the last thing asked for. */
+  private ask(now: number): void {
+    const rows = this.rowsWanted();
+    if (rows.length === 0 || this.store.summary.value === undefined) return;
+    const dpr = window.devicePixelRatio || 1;
+    const span = spanOf(this.range);
+    const width = Math.min(
+      MAX_STRIP_WIDTH,
+      Math.round(this.width * dpr) + 2 * Math.round(this.width * dpr * OVERSCAN),
+    );
+    const side = ((width / dpr / this.width - 1) / 2) * span;
+    const request = {
+      rows,
+      from: this.range.from - side,
+      to: this.range.to + side,
+      width,
+      theme: this.store.theme.value,
+      highlight: this.store.search.value.text.toLowerCase(),
+      labelMinPx: Math.round(34 * dpr),
+    };
+    const key = `${request.from} ${request.to} ${width} ${request.theme} ${request.highlight} ${this.summary.events} ${rows.join()}`;
+    if (key === this.requested) return;
+    this.requested = key;
+    this.viewChangedAt = now;
+    this.client.viewport(request, now);
+  }
+
+  private rowsWanted(): number[] {
+    const top = this.scrollTop - OVERSCAN_Y;
+    const bottom = this.scrollTop + this.viewHeight + OVERSCAN_Y;
+    const rows: number[] = [];
+    for (const item of visibleItems(this.layout, Math.max(0, top), bottom))
+      for (const band of item.bands) if (rows.length < MAX_STRIP_ROWS) rows.push(band.row);
+    return rows;
+  }
+
+  /** ms since the picture was right: 0 when the newest strip was drawn for exactly this view. */
+  stripAge(now = performance.now()): number {
+    const newest = this.strips.newest;
+    if (!newest) return 0;
+    return newest.requestedAt >= this.viewChangedAt ? 0 : now - newest.requestedAt;
+  }
+
+  private areaOnScreen() {
+    const area = this.store.area.value;
+    if (!area) return undefined;
+    if (area.keys.length === 0)
+      return { ...area, top: this.scrollTop, bottom: this.scrollTop + this.height };
+    let top = Infinity;
+    let bottom = -Infinity;
+    for (const key of area.keys) {
+      const item = this.layout.items[this.layout.indexOfKey.get(key) ?? -1];
+      if (!item) continue;
+      top = Math.min(top, item.y);
+      bottom = Math.max(bottom, item.y + item.height);
+    }
+    return bottom > top ? { ...area, top, bottom } : undefined;
+  }
+
+  private takeTracks(): void {
+    const { store } = this;
+    const summary = store.summary.value;
+    const tree = store.fullTree.value;
+    if (summary === undefined) {
+      this.strips.clear();
+      this.opened = false;
+      this.touched = false;
+      this.requested = "";
+      this.invalidate();
+      return;
+    }
+    const before = this.limits;
+    this.limits = limitsOf(summary.fromNs, summary.toNs);
+    if (tree.roots.length > 0 && !this.opened) {
+      this.opened = true;
+      store.expanded.value = expandedAtFirst(tree);
+      this.scrollTo(0);
+    } else if (!this.touched) {
+      // New lines of a growing trace open as the first ones did, until somebody has closed or opened one.
+      const first = expandedAtFirst(tree);
+      const old = store.expanded.peek();
+      const fresh = [...first].filter((key) => !old.has(key) && !this.known.has(key));
+      if (fresh.length > 0) store.expanded.value = new Set([...old, ...fresh]);
+    }
+    for (const key of tree.byKey.keys()) this.known.add(key);
+    if (this.initialRange) {
+      this.moveTo(this.initialRange);
+      if (store.done.value) this.initialRange = undefined;
+    } else if (!this.touched || (this.range.from === before.from && this.range.to === before.to)) {
+      this.moveTo(this.limits);
+      this.touched = false;
+      store.range.value = this.range;
+    }
+    this.requested = "";
+    this.invalidate();
+  }
+  private readonly known = new Set<string>();
+
+  private takeSelection(selection: EventDetails | undefined): void {
+    this.ancestors = [];
+    this.invalidate();
+    if (!selection) return;
+    const near = selection.ancestors.slice(-16);
+    Promise.all(near.map(({ row, index }) => this.client.details({ row, index }))).then(
+      (found) => {
+        if (this.store.selection.value !== selection) return;
+        this.ancestors = found.filter((each) => each !== undefined);
+        this.invalidate();
+      },
+      () => {
+        // Outlines of parents are an extra; a lost engine says so elsewhere.
+      },
+    );
+  }
+}

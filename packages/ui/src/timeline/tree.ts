@@ -1,0 +1,214 @@
+/**
+ * From the engine's flat track list to the tree in the header column.
+ *
+ *     CPUs ─ CPU 0, CPU 1 …
+ *     the recorded command's processes ─ threads ─ counters, async tracks
+ *     Other processes ─ …
+ *     Other tracks ─ …
+ *
+ * Busiest first among siblings. A process with one thread and nothing else is one line.
+ */
+import type { TrackNode } from "@kymo/trace/engine";
+
+export interface TreeNode {
+  /** Stable while the trace grows: "t12" for track 12, "cpus", "others", "tracks" for groups. */
+  readonly key: string;
+  readonly kind: "group" | "process" | "thread" | "cpu" | "track";
+  readonly title: string;
+  readonly idText: string;
+  readonly facts: string;
+  readonly busyNs: number;
+  readonly target: boolean;
+  readonly unit: string | undefined;
+  readonly children: readonly TreeNode[];
+  readonly rows: readonly TreeRow[];
+  /** Tracks this line stands for itself. */
+  readonly tracks: readonly number[];
+}
+export interface TreeRow {
+  readonly id: number;
+  readonly kind: TrackNode["rows"][number]["kind"];
+  readonly lane: number;
+  readonly length: number;
+  readonly track: number;
+}
+export interface Tree {
+  readonly roots: readonly TreeNode[];
+  readonly byKey: ReadonlyMap<string, TreeNode>;
+  readonly parentOf: ReadonlyMap<string, string>;
+  /** Which line holds a row. */
+  readonly keyOfRow: ReadonlyMap<number, string>;
+  readonly nodeOfTrack: ReadonlyMap<number, TrackNode>;
+}
+
+export function buildTree(tracks: readonly TrackNode[]): Tree {
+  const nodeOfTrack = new Map(tracks.map((track) => [track.id, track]));
+  const childrenOf = new Map<number, TrackNode[]>();
+  const roots: TrackNode[] = [];
+  for (const track of tracks) {
+    const parent = track.parent === undefined ? undefined : nodeOfTrack.get(track.parent);
+    if (parent === undefined || parent.info.kind === "host") {
+      if (track.info.kind !== "host" || track.rows.length > 0) roots.push(track);
+    } else {
+      const siblings = childrenOf.get(parent.id);
+      if (siblings) siblings.push(track);
+      else childrenOf.set(parent.id, [track]);
+    }
+  }
+
+  const isCpuGroup = (track: TrackNode): boolean =>
+    track.id < 0 && childrenOf.get(track.id)?.[0]?.info.kind === "cpu";
+  const lineOf = (track: TrackNode): TreeNode => {
+    const children = (childrenOf.get(track.id) ?? []).slice().sort(inOrder);
+    if (isCpuGroup(track))
+      return { ...groupLine("cpus", track.name, children.map(lineOf)), facts: track.facts };
+    const only = children[0];
+    if (
+      track.info.kind === "process" &&
+      track.rows.length === 0 &&
+      children.length === 1 &&
+      only?.info.kind === "thread" &&
+      !childrenOf.has(only.id)
+    )
+      return {
+        ...plainLine(track, []),
+        facts: track.facts || only.facts,
+        rows: rowsOf(only),
+        tracks: [track.id, only.id],
+      };
+    return plainLine(track, children.map(lineOf));
+  };
+
+  const cpuGroup = roots.find(isCpuGroup);
+  const cpus = roots.filter((track) => track.info.kind === "cpu").sort(inOrder);
+  const processes = roots.filter((track) => isProcess(track)).sort(inOrder);
+  const rest = roots
+    .filter((track) => track !== cpuGroup && track.info.kind !== "cpu" && !isProcess(track))
+    .sort(inOrder);
+  const anyTarget = processes.some((track) => track.target);
+  const main = anyTarget ? processes.filter((track) => track.target) : processes;
+  const others = anyTarget ? processes.filter((track) => !track.target) : [];
+
+  const lines: TreeNode[] = [];
+  if (cpuGroup) lines.push(lineOf(cpuGroup));
+  if (cpus.length > 0) lines.push(groupLine("cpus", "CPUs", cpus.map(lineOf)));
+  lines.push(...main.map(lineOf));
+  if (rest.length > 0)
+    if (processes.length === 0) lines.push(...rest.map(lineOf));
+    else lines.push(groupLine("tracks", "Other tracks", rest.map(lineOf)));
+  if (others.length > 0) lines.push(groupLine("others", "Other processes", others.map(lineOf)));
+  return { ...indexLines(lines), nodeOfTrack };
+}
+
+/** What is open at first: CPUs (up to 16), the target's processes, or the busiest when there is no target. */
+export function expandedAtFirst(tree: Tree): Set<string> {
+  const open = new Set<string>();
+  const anyTarget = tree.roots.some((node) => node.target);
+  let processes = 0;
+  for (const node of tree.roots) {
+    if (node.key === "cpus" ? node.children.length <= 16 : node.key === "tracks")
+      open.add(node.key);
+    if (node.kind !== "process" && node.kind !== "track") continue;
+    if (anyTarget ? node.target : processes++ < 12) openAll(node, open);
+  }
+  return open;
+}
+
+/** Lines whose name or id has the text, with what is above and below them; the whole tree for "". */
+export function filterTree(tree: Tree, text: string): Tree {
+  const wanted = text.trim().toLowerCase();
+  if (wanted === "") return tree;
+  const keep = (node: TreeNode): TreeNode | undefined => {
+    if (`${node.title} ${node.idText}`.toLowerCase().includes(wanted)) return node;
+    const children = node.children.map(keep).filter((each) => each !== undefined);
+    return children.length > 0 ? { ...node, children, rows: [] } : undefined;
+  };
+  const roots = tree.roots.map(keep).filter((each) => each !== undefined);
+  return { ...indexLines(roots), nodeOfTrack: tree.nodeOfTrack };
+}
+
+/** Rows of a line and everything under it, busiest lines first. */
+export function rowsUnder(node: TreeNode): TreeRow[] {
+  return [...node.rows, ...node.children.flatMap(rowsUnder)];
+}
+export function tracksUnder(node: TreeNode): number[] {
+  return [...node.tracks, ...node.children.flatMap(tracksUnder)];
+}
+
+function plainLine(track: TrackNode, children: readonly TreeNode[]): TreeNode {
+  const { kind } = track.info;
+  return {
+    key: `t${track.id}`,
+    kind: kind === "process" || kind === "thread" || kind === "cpu" ? kind : "track",
+    title: track.name || track.info.name || "(no name)",
+    idText: track.idText,
+    facts: track.facts,
+    busyNs: track.busyNs,
+    target: track.target,
+    unit: track.info.unit,
+    children,
+    rows: rowsOf(track),
+    tracks: [track.id],
+  };
+}
+
+function groupLine(key: string, title: string, children: readonly TreeNode[]): TreeNode {
+  const busyNs = children.reduce((sum, each) => sum + each.busyNs, 0);
+  return {
+    key,
+    kind: "group",
+    title,
+    idText: String(children.length),
+    facts: "",
+    busyNs,
+    target: false,
+    unit: undefined,
+    children,
+    rows: [],
+    tracks: [],
+  };
+}
+
+function rowsOf(track: TrackNode): TreeRow[] {
+  return track.rows.map(({ id, kind, lane, length }) => ({
+    id,
+    kind,
+    lane,
+    length,
+    track: track.id,
+  }));
+}
+
+const isProcess = (track: TrackNode) =>
+  track.info.kind === "process" || track.info.kind === "thread";
+
+/** CPUs by number, then by sort index, busy time, name. */
+function inOrder(a: TrackNode, b: TrackNode): number {
+  return (
+    (a.info.cpu ?? 0) - (b.info.cpu ?? 0) ||
+    Number(b.info.kind === "thread") - Number(a.info.kind === "thread") ||
+    (a.info.sortIndex ?? 0) - (b.info.sortIndex ?? 0) ||
+    b.busyNs - a.busyNs ||
+    a.name.localeCompare(b.name, "en", { numeric: true }) ||
+    a.id - b.id
+  );
+}
+
+function openAll(node: TreeNode, into: Set<string>): void {
+  into.add(node.key);
+  for (const child of node.children) openAll(child, into);
+}
+
+function indexLines(roots: readonly TreeNode[]): Omit<Tree, "nodeOfTrack"> {
+  const byKey = new Map<string, TreeNode>();
+  const parentOf = new Map<string, string>();
+  const keyOfRow = new Map<number, string>();
+  const walk = (node: TreeNode, parent: string | undefined) => {
+    byKey.set(node.key, node);
+    if (parent !== undefined) parentOf.set(node.key, parent);
+    for (const row of node.rows) keyOfRow.set(row.id, node.key);
+    for (const child of node.children) walk(child, node.key);
+  };
+  for (const node of roots) walk(node, undefined);
+  return { roots, byKey, parentOf, keyOfRow };
+}
