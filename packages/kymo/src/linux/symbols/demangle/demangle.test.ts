@@ -54,7 +54,7 @@ const cpp: readonly (readonly [symbol: string, full: string, name: string])[] = 
 const rust: readonly (readonly [symbol: string, name: string])[] = [
   ["_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"],
   [
-    "_ZN70_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..drop..Drop$GT$4drop17h0123456789abcdefE.llvm.7",
+    "_ZN66_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..drop..Drop$GT$4drop17h0123456789abcdefE.llvm.7",
     "<alloc::vec::Vec<T> as core::ops::drop::Drop>::drop",
   ],
   ["_RNvNtCs1234_4core3fmt5write", "core::fmt::write"],
