@@ -140,7 +140,7 @@ test("arrow: the library reads every type back", async () => {
     "Decimal[10e+3]",
   ]);
   expect(BigInt(String(huge))).toBe(-170141183460469231731687303715884105727n);
-  expect(Number(moment)).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 678));
+  expect(Number(moment)).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 678) + 0.901);
 });
 
 test("arrow: batches, NULLs at their places, and an empty result with its schema", async () => {
