@@ -13,20 +13,30 @@ export function detectFormat(
   fileName: string,
   formats: readonly Format[],
 ): Format | undefined {
-  const name = fileName.replace(/\.(gz|zst)$/i, "").toLowerCase();
+  const name = withoutCompression(fileName).toLowerCase();
   let best: Format | undefined;
   let bestScore = 0;
   for (const format of formats) {
     if (format.stream === undefined) continue;
     const score = format.detect(head, name);
     if (score <= 0) continue;
-    const byExtension = format.extensions.some((extension) => name.endsWith(extension)) ? 0.5 : 0;
+    const byExtension = hasExtension(format, name) ? 0.5 : 0;
     if (score + byExtension > bestScore) {
       bestScore = score + byExtension;
       best = format;
     }
   }
   return best;
+}
+
+/** Whether a file of that name would be of that format, by its extension alone; a compression suffix is ignored. */
+export function hasExtension(format: Format, fileName: string): boolean {
+  const name = withoutCompression(fileName).toLowerCase();
+  return format.extensions.some((each) => name.endsWith(each.startsWith(".") ? each : `.${each}`));
+}
+
+function withoutCompression(fileName: string): string {
+  return fileName.replace(/\.(gz|zst)$/i, "");
 }
 
 /** What `head` looks like, for the message that it cannot be read: a known container, text, or bytes. */
