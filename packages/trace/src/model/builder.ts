@@ -15,6 +15,7 @@ import {
   END,
   FLOW_ENCLOSING,
   FLOW_NEXT,
+  MAX_LANES,
   Nest,
   type NestHost,
   orderSliceTies,
@@ -69,6 +70,7 @@ export class TraceBuilder implements TraceSink {
   readonly #streams: TrackStreams[] = [];
   readonly #waiting: Stream[] = [];
   readonly #sched: Stream;
+  readonly #schedTarget: Sched;
   readonly #lives: SortedList<LifeEvent>;
   readonly #logs: SortedList<LogEntry>;
   readonly #counted = new Map<string, { count: number; from: number; to: number }>();
@@ -91,7 +93,8 @@ export class TraceBuilder implements TraceSink {
       cpuNumber: (cpu) => trace.tracks[cpu]?.cpu ?? -1,
       span: (from, to) => trace.span(from, to),
     };
-    this.#sched = new Stream(new Sched(schedHost, trace.strings), undefined);
+    this.#schedTarget = new Sched(schedHost, trace.strings);
+    this.#sched = new Stream(this.#schedTarget, undefined);
     this.#nestHost = {
       lane: (track, lane) => trace.addRow(track, "slice", lane),
       mergeArgs: (begin, end) => trace.args.merge(begin as ArgSetId, end as ArgSetId),
@@ -100,16 +103,21 @@ export class TraceBuilder implements TraceSink {
       },
       flowTs: (flow) => trace.flows.ts[flow]!,
       unmatchedEnds: (track, count, firstTs) =>
-        trace.setProblem(`unmatched-end ${track}`, {
-          kind: "unmatched-end",
-          message: `${plural(count, "end")} without a begin on track ${trace.trackName(track)}`,
-          count,
-          from: firstTs as Ns,
-        }),
+        trace.setProblem(
+          `unmatched-end ${track}`,
+          count > 0
+            ? {
+                kind: "unmatched-end",
+                message: `${plural(count, "end")} without a begin on track ${trace.trackName(track)}`,
+                count,
+                from: firstTs as Ns,
+              }
+            : undefined,
+        ),
       tooDeep: (track, count, ts) =>
         trace.setProblem(`too deep ${track}`, {
           kind: "unsupported",
-          message: `${plural(count, "slice")} in more than 65536 lanes left out on track ${trace.trackName(track)}`,
+          message: `${plural(count, "slice")} in more than ${MAX_LANES} lanes left out on track ${trace.trackName(track)}`,
           count,
           to: ts as Ns,
         }),
@@ -309,6 +317,7 @@ export class TraceBuilder implements TraceSink {
       if (stream.isEmpty) stream.waiting = false;
       else this.#waiting.push(stream);
     }
+    this.#trace.schedCalls = this.#schedTarget.calls;
     for (const life of this.#lives.drain(limit)) this.#trace.applyLife(life);
     this.#logs.drain(limit);
     for (const [message, { count, from, to }] of this.#counted) {

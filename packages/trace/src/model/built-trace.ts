@@ -1,6 +1,7 @@
 /** The tables a builder fills, as the Trace that everyone else reads. */
 import { Args } from "./args.ts";
 import { Flows } from "./flows.ts";
+import { Pending } from "./pending.ts";
 import { BuiltRow } from "./rows.ts";
 import type {
   ClockDomain,
@@ -59,6 +60,9 @@ export class BuiltTrace implements Trace {
   #problemList: readonly Problem[] = [];
   #problemsChanged = false;
 
+  /** Switches, wake-ups, starts and exits as they were called, by time (sched.ts): what replaying needs. */
+  schedCalls: Pending = new Pending();
+
   constructor(onArgsTooDeep: () => void) {
     this.args = new Args(this.strings, onArgsTooDeep);
   }
@@ -86,11 +90,9 @@ export class BuiltTrace implements Trace {
     const seen = row as unknown as AnyRow;
     this.rows.push(seen);
     const rows = this.#rowsOf[track]!;
-    const before = rows.findIndex(
-      (other) =>
-        KIND_ORDER[other.kind] > KIND_ORDER[kind] || (other.kind === kind && other.lane > lane),
-    );
-    rows.splice(before < 0 ? rows.length : before, 0, seen);
+    let at = rows.length;
+    while (at > 0 && comesAfter(rows[at - 1]!, kind, lane)) at--;
+    rows.splice(at, 0, seen);
     return row;
   }
 
@@ -194,4 +196,8 @@ export class BuiltTrace implements Trace {
     this.#rowOfEvent[event] = row;
     this.#indexOfEvent[event] = index;
   }
+}
+
+function comesAfter(row: AnyRow, kind: RowKind, lane: number): boolean {
+  return KIND_ORDER[row.kind] > KIND_ORDER[kind] || (row.kind === kind && row.lane > lane);
 }

@@ -8,11 +8,14 @@
  * A slice is around another when it is active at its start and does not end before it does. The lane is the first
  * free one at or below that depth, so that the events of a row never overlap and nothing is cut.
  */
+
+import { Lanes } from "./lanes.ts";
 import type { Pending, PendingBlock } from "./pending.ts";
 import { type BuiltRow, setDuration } from "./rows.ts";
 import type { TrackId } from "./sink.ts";
-import { sliceCalls } from "./slice-calls.ts";
+import { SliceCursor } from "./slice-calls.ts";
 import type { Target } from "./stream.ts";
+import { durationAt } from "./trace.ts";
 
 /** In the `value` column of pending slice events: what it is; ≥ 0 or NaN is the duration of a complete slice. */
 export const BEGIN = -1;
@@ -20,8 +23,8 @@ export const END = -2;
 export const FLOW_ENCLOSING = -3;
 export const FLOW_NEXT = -4;
 
-/** Slices in more lanes than a `depth` column can number are left out, and counted. */
-export const MAX_LANES = 65_536;
+/** Slices in more lanes than this are left out, and counted: nesting so deep is damage, and would take forever. */
+export const MAX_LANES = 16_384;
 
 /** What nesting needs from the builder. */
 export interface NestHost {
@@ -43,8 +46,7 @@ export class Nest implements Target {
   /** Slices begun but not ended. */
   #openBegins = 0;
   readonly #host: NestHost;
-  /** End of the last slice of each lane; Infinity while it is open. */
-  readonly #laneEnd: number[] = [];
+  readonly #laneEnds = new Lanes();
   // The active slices, in the order they started. A slice that ended at the current time may still be there.
   readonly #ends: number[] = [];
   readonly #lanes: number[] = [];
@@ -69,13 +71,16 @@ export class Nest implements Target {
 
   unbuild(into: Pending): void {
     for (const { ts, args } of this.#unmatched) into.append(ts, END, 0, 0, 0, args, false);
-    sliceCalls(this.rows, {
-      begin: ({ ts, id, key, category, args }, i) =>
-        into.append(ts[i]!, BEGIN, id[i]!, key[i]!, category[i]!, args[i]!, false),
-      end: (ts) => into.append(ts, END, 0, 0, 0, -1, false),
-      slice: ({ ts, id, key, category, args }, i, dur) =>
-        into.append(ts[i]!, dur, id[i]!, key[i]!, category[i]!, args[i]!, true),
-    });
+    const cursor = new SliceCursor(this.rows, 0);
+    while (cursor.ts < Infinity)
+      cursor.call(
+        (chunk, i, begun) => {
+          const { ts, id, key, category, args } = chunk;
+          const what = begun ? BEGIN : durationAt(chunk, i);
+          into.append(ts[i]!, what, id[i]!, key[i]!, category[i]!, args[i]!, !begun);
+        },
+        (ts) => into.append(ts, END, 0, 0, 0, -1, false),
+      );
     for (const flow of this.#nextFlows)
       into.append(this.#host.flowTs(flow), FLOW_NEXT, flow, 0, 0, 0, true);
   }
@@ -84,11 +89,12 @@ export class Nest implements Target {
     for (const row of this.rows) row.restart();
     this.length = 0;
     this.#openBegins = 0;
-    for (const list of [this.#laneEnd, this.#ends, this.#lanes, this.#ids, this.#begun])
-      list.length = 0;
+    this.#laneEnds.clear();
+    this.#truncate(0);
     this.#tangled = false;
     this.#minEnd = Infinity;
     this.#nextFlows.length = 0;
+    if (this.#unmatched.length > 0) this.#host.unmatchedEnds(this.track, 0, NaN);
     this.#unmatched.length = 0;
     this.#leftOut = 0;
   }
@@ -127,12 +133,9 @@ export class Nest implements Target {
     const known = end < Infinity ? end : ts;
     if (known > this.#lastEnd) this.#lastEnd = known;
     const depth = this.#countAround(ts, end);
-    const laneEnd = this.#laneEnd;
-    let lane = depth;
-    while (lane < laneEnd.length && laneEnd[lane]! > ts) lane++;
+    let lane = this.#laneEnds.firstFree(depth, ts);
     if (lane < MAX_LANES) {
-      for (let l = laneEnd.length; l <= lane; l++) laneEnd.push(-Infinity);
-      laneEnd[lane] = end;
+      this.#laneEnds.set(lane, end);
       let row = this.rows[lane];
       if (row === undefined) row = this.#newRow(lane);
       const chunk = row.room();
@@ -148,6 +151,7 @@ export class Nest implements Target {
       this.length++;
     } else {
       this.#host.tooDeep(this.track, ++this.#leftOut, ts);
+      if (!begun) return;
       lane = -1;
     }
     if (begun) this.#openBegins++;
@@ -191,7 +195,7 @@ export class Nest implements Target {
       const at = chunk.length - 1;
       setDuration(chunk, at, ts - chunk.ts[at]!);
       if (args >= 0) chunk.args[at] = this.#host.mergeArgs(chunk.args[at]!, args);
-      this.#laneEnd[lane] = ts;
+      this.#laneEnds.set(lane, ts);
     }
     if (i === ends.length - 1 && !this.#tangled) return;
     // Complete slices inside it that last longer are not inside it after all.

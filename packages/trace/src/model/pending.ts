@@ -91,6 +91,11 @@ export class Pending {
     else this.#drainSorted(limit, take);
   }
 
+  /** What is waiting, in the order of arrival. */
+  blocks(): PendingBlock[] {
+    return [...this.#blocks];
+  }
+
   /** Appends every event to another list, in the order of arrival. */
   copyTo(other: Pending): void {
     for (const { length, ts, value, a, b, c, d } of this.#blocks)

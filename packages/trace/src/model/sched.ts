@@ -61,6 +61,11 @@ export class Sched implements Target {
     this.#journal.copyTo(into);
   }
 
+  /** Every call so far, by time. */
+  get calls(): Pending {
+    return this.#journal;
+  }
+
   restart(): void {
     this.length = 0;
     this.#journal = new Pending();
