@@ -5,7 +5,7 @@
  *     lane 0   ┌──── 0 ────┐  ┌─ 1 ─┐        parent  [-1, -1,  0,  0]
  *     lane 1    ┌ 2 ┐ ┌ 3 ┐                  pre     [ 0,  3,  1,  2]   descendants of 0: pre in (0, last 2]
  */
-import { durationAt, type Row, type Trace } from "@kymo/trace";
+import { DUR_ESCAPE, durationAt, type Row, type Trace } from "@kymo/trace";
 
 /** A chunk of a slice row, as long as it was at one moment: the row may grow meanwhile. */
 export interface SlicePart {
@@ -65,16 +65,105 @@ export function nestSlices(parts: readonly SlicePart[]): Nesting {
     last: new Int32Array(count),
     selfNs: new Float64Array(count),
   };
-  /** Per slice: how far its children so far cover it. */
-  const covered = new Float64Array(count).fill(Number.NEGATIVE_INFINITY);
   let nextPre = 0;
   for (let from = 0; from < parts.length; ) {
     let to = from + 1;
     while (to < parts.length && parts[to]!.track === parts[from]!.track) to++;
-    nextPre = nestTrack(parts.slice(from, to), nesting, covered, nextPre);
+    nextPre = nestTrack(parts.slice(from, to), nesting, nextPre);
     from = to;
   }
   return nesting;
+}
+
+/** @returns the next free pre-order number */
+function nestTrack(parts: readonly SlicePart[], nesting: Nesting, firstPre: number): number {
+  const clean = parts.every(({ chunk, length, lane }) => {
+    for (let i = 0; i < length; i++) if (chunk.depth[i] !== lane) return false;
+    return true;
+  });
+  if (!clean) return nestLevels(levelsOf(parts), nesting, firstPre);
+  return nestLanes(parts, nesting, firstPre);
+}
+
+/**
+ * The track has no overflow lanes: every lane is sorted and free of overlaps, so one pointer walks the lane above.
+ * By far the most tracks; several times faster than `nestLevels`, which gives the same (nesting.test.ts).
+ */
+function nestLanes(parts: readonly SlicePart[], nesting: Nesting, firstPre: number): number {
+  const { parent, pre, last, selfNs } = nesting;
+  const first = parts[0]!.base;
+  const end = parts.at(-1)!.base + parts.at(-1)!.length;
+  let aboveFrom = 0;
+  let aboveTo = 0;
+  for (let from = 0; from < parts.length; ) {
+    const { lane } = parts[from]!;
+    let to = from;
+    while (to < parts.length && parts[to]!.lane === lane) to++;
+    nestLane(parts.slice(from, to), parts.slice(aboveFrom, aboveTo), parent, selfNs);
+    aboveFrom = from;
+    aboveTo = to;
+    from = to;
+  }
+  // Children have higher numbers than their parents: sizes of subtrees from the back, numbers from the front.
+  last.fill(1, first, end);
+  for (let self = end - 1; self >= first; self--)
+    if (parent[self]! >= 0) last[parent[self]!]! += last[self]!;
+  let next = firstPre;
+  for (let self = first; self < end; self++) {
+    const mother = parent[self]!;
+    const size = last[self]!;
+    // Until its own children are numbered, `last` of a slice is the number its next child gets.
+    let own: number;
+    if (mother < 0) {
+      own = next;
+      next += size;
+    } else {
+      own = last[mother]!;
+      last[mother] = own + size;
+    }
+    pre[self] = own;
+    last[self] = own + 1;
+  }
+  // Now `last` is one past the subtree.
+  for (let self = first; self < end; self++) last[self]!--;
+  return next;
+}
+
+/** One lane against the lane above it (nothing above the outermost). */
+function nestLane(
+  parts: readonly SlicePart[],
+  above: readonly SlicePart[],
+  parent: Int32Array,
+  selfNs: Float64Array,
+): void {
+  /** The part and index of the last slice above that starts at or before the current one; index −1 at first. */
+  let part = 0;
+  let index = -1;
+  for (const { chunk, length, base } of parts)
+    for (let i = 0; i < length; i++) {
+      const ts = chunk.ts[i]!;
+      const dur = chunk.dur[i] === DUR_ESCAPE ? durationAt(chunk, i) : chunk.dur[i]!;
+      const open = Number.isNaN(dur);
+      selfNs[base + i] = open ? -1 : dur;
+      for (let mother = above[part]; mother !== undefined; mother = above[part]) {
+        while (index + 1 < mother.length && mother.chunk.ts[index + 1]! <= ts) index++;
+        if (index + 1 < mother.length || part + 1 >= above.length) break;
+        if (above[part + 1]!.chunk.ts[0]! > ts) break;
+        part++;
+        index = -1;
+      }
+      if (index < 0 || above.length === 0) continue;
+      const mother = above[part]!;
+      const around =
+        mother.chunk.dur[index] === DUR_ESCAPE
+          ? durationAt(mother.chunk, index)
+          : mother.chunk.dur[index]!;
+      // An open slice lasts as long as need be; only an open one holds an open one.
+      const holds = Number.isNaN(around) || mother.chunk.ts[index]! + around >= ts + dur;
+      if (!holds) continue;
+      parent[base + i] = mother.base + index;
+      if (!Number.isNaN(around)) selfNs[mother.base + index]! -= dur;
+    }
 }
 
 /** The slices of one depth of one track, by start. */
@@ -87,14 +176,13 @@ interface Level {
   readonly maxEnd: Float64Array;
 }
 
-function nestTrack(
-  parts: readonly SlicePart[],
-  nesting: Nesting,
-  covered: Float64Array,
-  firstPre: number,
-): number {
-  const levels = levelsOf(parts);
+/** Any track: level by level, where slices of one level may overlap. */
+function nestLevels(levels: readonly Level[], nesting: Nesting, firstPre: number): number {
   const { parent, pre, last, selfNs } = nesting;
+  /** Per slice with children: how far they cover it so far. */
+  const covered = new Map<number, number>();
+  /** Per slice: the number its next child gets. */
+  const nextBelow = new Map<number, number>();
   for (let depth = 0; depth < levels.length; depth++) {
     const { slice, ts, end } = levels[depth]!;
     const above = depth === 0 ? undefined : levels[depth - 1]!;
@@ -109,10 +197,10 @@ function nestTrack(
       const mother = above.slice[around]!;
       parent[self] = mother;
       if (selfNs[mother]! >= 0) {
-        const uncovered = end[i]! - Math.max(ts[i]!, covered[mother]!);
+        const uncovered = end[i]! - Math.max(ts[i]!, covered.get(mother) ?? ts[i]!);
         if (uncovered > 0) selfNs[mother]! -= uncovered;
       }
-      covered[mother] = Math.max(covered[mother]!, end[i]!);
+      covered.set(mother, Math.max(covered.get(mother) ?? end[i]!, end[i]!));
     }
   }
   // Sizes of subtrees, kept in `last` for the moment: children are one level down, so from the deepest up.
@@ -120,19 +208,17 @@ function nestTrack(
   for (let depth = levels.length - 1; depth > 0; depth--)
     for (const self of levels[depth]!.slice)
       if (parent[self]! >= 0) last[parent[self]!]! += last[self]!;
-  // `covered` has done its work; from here it holds, per slice, the number its next child gets.
-  const nextBelow = covered;
   let next = firstPre;
   for (const { slice } of levels)
     for (const self of slice) {
       const size = last[self]!;
       const mother = parent[self]!;
-      const own = mother < 0 ? next : nextBelow[mother]!;
+      const own = mother < 0 ? next : nextBelow.get(mother)!;
       if (mother < 0) next += size;
-      else nextBelow[mother] = own + size;
+      else nextBelow.set(mother, own + size);
       pre[self] = own;
       last[self] = own + size - 1;
-      nextBelow[self] = own + 1;
+      nextBelow.set(self, own + 1);
     }
   return next;
 }
@@ -146,11 +232,9 @@ function enclosing(above: Level, candidate: number, end: number): number {
 
 function levelsOf(parts: readonly SlicePart[]): Level[] {
   const sizes: number[] = [];
-  let clean = true;
-  for (const { chunk, length, lane } of parts)
+  for (const { chunk, length } of parts)
     for (let i = 0; i < length; i++) {
       const depth = chunk.depth[i]!;
-      if (depth !== lane) clean = false;
       sizes[depth] = (sizes[depth] ?? 0) + 1;
     }
   const levels = Array.from({ length: sizes.length }, (_, depth): Level => {
@@ -173,7 +257,7 @@ function levelsOf(parts: readonly SlicePart[]): Level[] {
       level.ts[at] = chunk.ts[i]!;
       level.end[at] = Number.isNaN(dur) ? Number.POSITIVE_INFINITY : chunk.ts[i]! + dur;
     }
-  return levels.map((level) => withMaxEnd(clean ? level : sorted(level)));
+  return levels.map((level) => withMaxEnd(sorted(level)));
 }
 
 function withMaxEnd(level: Level): Level {
