@@ -165,7 +165,6 @@ export class Engine {
   #attach(open: OpenTrace): void {
     this.#unsubscribe?.();
     this.#jobs.clear();
-    this.#viewport = undefined;
     this.#open = open;
     this.#raster = new Raster(open.lod);
     this.#unsubscribe = open.onChange(() => this.#tell(false));

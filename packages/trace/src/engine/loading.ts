@@ -1,14 +1,15 @@
 /** Reads a trace into an OpenTrace while engines show what is there so far. */
 import { TraceBuilder } from "../model/builder.ts";
-import { readTrace } from "../read/read.ts";
+import type { TraceSink } from "../model/sink.ts";
+import type { ReadOptions } from "../read/read.ts";
 import { OpenTrace } from "./open-trace.ts";
 
 export interface LoadOptions {
   readonly name: string;
   /** 0 when it is not known. */
   readonly totalBytes: number;
-  /** Called once the reader has to begin. @throws what went wrong, in words */
-  input(signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>>;
+  /** Reads all there is into the sink and closes it, as `readTrace` does. @throws what went wrong, in words */
+  read(sink: TraceSink, options: ReadOptions): Promise<{ readonly bytesRead: number }>;
   readonly defer?: (task: () => void) => void;
 }
 
@@ -36,12 +37,11 @@ async function load(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const input = await options.input(signal);
-    const result = await readTrace(input, options.name, builder, {
+    const { bytesRead } = await options.read(builder, {
       signal,
-      onProgress: ({ bytesRead }) => open.progress(bytesRead),
+      onProgress: (progress) => open.progress(progress.bytesRead),
     });
-    open.progress(result.bytesRead);
+    open.progress(bytesRead);
     open.finish();
   } catch (error) {
     // The reader did not close the builder: what arrived so far is closed here, so that it can be shown.

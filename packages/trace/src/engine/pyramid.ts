@@ -18,6 +18,8 @@ const KEEP_RATIO = 0.7;
 /** The lowest level has about this part of the events. */
 const BASE_RATIO = 0.62;
 const TOP_ENTRIES = 8;
+/** Levels with one entry for this many events or more get `light` columns. */
+const LIGHT_RATIO = 8;
 const MAX_SHIFT = 52;
 
 export interface Pyramid {
@@ -29,6 +31,21 @@ export interface Pyramid {
   readonly index: Uint16Array;
   /** Part of the bucket that the events starting in it cover, 0…255. */
   readonly busy: Uint8Array;
+  /** Number of the bucket that the chunk's first event is in, one a level. */
+  readonly bases: Float64Array;
+  /** Levels from this one on have `light` columns. */
+  readonly lightLevel: number;
+  /**
+   * What is drawn of an entry, beside it: at these levels every look-up in the chunk would be a cache miss.
+   * From entry `starts[lightLevel]` on.
+   */
+  readonly light: {
+    /** Of the entry, counted from the level's base. */
+    readonly bucket: Uint32Array;
+    /** Class of the longest event's duration: 0 for 0 ns, else ⌊log2⌋ + 1. */
+    readonly size: Uint8Array;
+    readonly key: Uint32Array;
+  };
 }
 
 /** Builds pyramids; keeps the scratch memory (about 1.7 MB) between chunks. */
@@ -65,11 +82,18 @@ export class PyramidBuilder {
       if (sourceEnd - sourceStart <= TOP_ENTRIES) break;
     }
     starts.push(used);
+    const index = this.#index.slice(0, used);
+    const base = (level: number): number => Math.floor(chunk.ts[0]! * 2 ** -shifts[level]!);
+    const bases = Float64Array.from(shifts, (_, level) => base(level));
+    const lightLevel = lightFrom(chunk, shifts, starts, bases);
     return {
       shifts: Uint8Array.from(shifts),
       starts: Uint32Array.from(starts),
-      index: this.#index.slice(0, used),
+      index,
       busy: this.#busy.slice(0, used),
+      bases,
+      lightLevel,
+      light: lightColumns(chunk, shifts, starts, index, bases, lightLevel),
     };
   }
 
@@ -182,6 +206,54 @@ export class PyramidBuilder {
   }
 }
 
+/** The first level with few enough entries, and with bucket numbers that fit 32 bits. */
+function lightFrom(
+  chunk: Chunk,
+  shifts: readonly number[],
+  starts: readonly number[],
+  bases: Float64Array,
+): number {
+  const last = chunk.ts[chunk.length - 1]!;
+  for (const [level, shift] of shifts.entries()) {
+    const entries = starts[level + 1]! - starts[level]!;
+    const buckets = Math.floor(last * 2 ** -shift) - bases[level]!;
+    if (entries * LIGHT_RATIO <= chunk.length && buckets < 2 ** 32) return level;
+  }
+  return shifts.length;
+}
+
+function lightColumns(
+  chunk: Chunk,
+  shifts: readonly number[],
+  starts: readonly number[],
+  index: Uint16Array,
+  bases: Float64Array,
+  lightLevel: number,
+): Pyramid["light"] {
+  const first = starts[lightLevel]!;
+  const count = index.length - first;
+  const light = {
+    bucket: new Uint32Array(count),
+    size: new Uint8Array(count),
+    key: new Uint32Array(count),
+  };
+  for (let level = lightLevel; level < shifts.length; level++) {
+    const inverse = 2 ** -shifts[level]!;
+    const base = bases[level]!;
+    for (let q = starts[level]!; q < starts[level + 1]!; q++) {
+      const i = index[q]!;
+      light.bucket[q - first] = Math.floor(chunk.ts[i]! * inverse) - base;
+      light.size[q - first] = sizeClass(spanAt(chunk, i));
+      light.key[q - first] = chunk.key[i]!;
+    }
+  }
+  return light;
+}
+function sizeClass(span: number): number {
+  if (span < 2 ** 32) return 32 - Math.clz32(span);
+  return span === Infinity ? 255 : Math.floor(Math.log2(span)) + 1;
+}
+
 /** The highest level whose buckets are no wider than `nsPerPx`; −1: only the events themselves are fine enough. */
 export function levelFor(pyramid: Pyramid, nsPerPx: number): number {
   let level = -1;
@@ -194,6 +266,10 @@ export function pyramidBytes(pyramid: Pyramid): number {
   return (
     pyramid.index.byteLength +
     pyramid.busy.byteLength +
+    pyramid.bases.byteLength +
+    pyramid.light.bucket.byteLength +
+    pyramid.light.size.byteLength +
+    pyramid.light.key.byteLength +
     pyramid.starts.byteLength +
     pyramid.shifts.byteLength
   );

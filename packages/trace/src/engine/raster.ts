@@ -138,8 +138,8 @@ export class Raster {
         matches === undefined ||
         (isSched ? matches.hasText(this.trace.trackName(key as TrackId)) : matches.has(key));
       const word = (hit ? fillPixels : fadedPixels)[fill]!;
-      if (end - start === 1 && busy < 1) out[start] = withAlpha(word, busy);
-      else out.fill(word, start, end);
+      if (end - start === 1) out[start] = busy < 1 ? withAlpha(word, busy) : word;
+      else paintSpan(out, start, end, word);
     };
   }
 
@@ -167,6 +167,12 @@ type Paint = (out: Uint32Array, start: number, end: number, key: number, busy: n
 const fillPixels = FILLS.map((rgb) => pixel(rgb));
 const fadedPixels = FILLS.map((rgb) => pixel(faded(rgb)));
 
+/** `fill` is a call; most spans are a few pixels. */
+function paintSpan(out: Uint32Array, start: number, end: number, word: number): void {
+  if (end - start > 24) out.fill(word, start, end);
+  else for (let x = start; x < end; x++) out[x] = word;
+}
+
 /** `busy` of the pixel is covered: never less than visible. */
 function withAlpha(word: number, busy: number): number {
   const alpha = MIN_ALPHA + (255 - MIN_ALPHA) * busy;
@@ -189,7 +195,7 @@ function statePaint(trace: Trace, theme: Theme, miss: boolean): Paint {
     const { word, hatch, alpha } = inkOf(key);
     if (alpha === 0) return;
     if (end - start === 1 && busy < 1 && alpha === 255) out[start] = withAlpha(word, busy);
-    else out.fill(word, start, end);
+    else paintSpan(out, start, end, word);
     if (hatch === word) return;
     for (let x = start; x < end; x++) if ((x & 3) === 3) out[x] = hatch;
   };

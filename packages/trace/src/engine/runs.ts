@@ -28,6 +28,8 @@ export class Runs {
   #chunk = 0;
   #at = 0;
   #key = 0;
+  /** First pixel after the last run that was an event of its own: clusters stay behind it. */
+  #clear = 0;
 
   // The window.
   #from = 0;
@@ -59,6 +61,7 @@ export class Runs {
   ): void {
     this.length = 0;
     this.#px = -1;
+    this.#clear = 0;
     this.#from = from;
     this.#nsPerPx = (to - from) / this.width;
     this.#inverse = this.width / (to - from);
@@ -94,6 +97,10 @@ export class Runs {
     from: number,
     to: number,
   ): void {
+    if (level >= pyramid.lightLevel) {
+      this.#walkLightLevel(chunk, c, pyramid, level, from, to);
+      return;
+    }
     const { ts } = chunk;
     const { index, busy, starts, shifts } = pyramid;
     const first = starts[level]!;
@@ -112,6 +119,102 @@ export class Runs {
       if (ts[i]! >= to) break;
       this.#take(chunk, c, i, spanAt(chunk, i), busy[q]! * unit);
     }
+  }
+
+  /**
+   * As #walkLevel, from what the level itself knows of its entries; only what may be as wide as a pixel is looked
+   * up. The look-ups are cache misses and cost 10 × the rest (bench/engine.bench.ts). A cluster may be drawn up to
+   * a bucket, at most a pixel, early.
+   */
+  #walkLightLevel(
+    chunk: Chunk,
+    c: number,
+    pyramid: Pyramid,
+    level: number,
+    from: number,
+    to: number,
+  ): void {
+    const { index, busy, starts, shifts, light, bases } = pyramid;
+    const { bucket, size } = light;
+    const lightStart = starts[pyramid.lightLevel]!;
+    const first = starts[level]! - lightStart;
+    const end = starts[level + 1]! - lightStart;
+    const bucketNs = 2 ** shifts[level]!;
+    const unit = bucketNs / 255;
+    const inverse = this.#inverse;
+    // Entry's left edge in px: x = origin + bucket · perBucket.
+    const origin = (bases[level]! * bucketNs - this.#from) * inverse;
+    const perBucket = bucketNs * inverse;
+    /** Durations of this class may reach a pixel. */
+    const wideFrom = Math.max(0, Math.floor(Math.log2(this.#nsPerPx)));
+    const fromBucket = Math.floor(from / bucketNs) - bases[level]!;
+    let low = first;
+    let high = end;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (bucket[middle]! < fromBucket) low = middle + 1;
+      else high = middle;
+    }
+    // The loop that a frame spends most of its time in: the cluster is gathered in locals.
+    const width = this.width;
+    let px = this.#px;
+    let sum = this.#covered * 255;
+    let largest = -1; // of `best`; the cluster may also hold an event from before, of #longest ns
+    let best = -1;
+    for (let q = low > first ? low - 1 : first; q < end; q++) {
+      const x0 = origin + bucket[q]! * perBucket;
+      if (x0 >= width) break;
+      const isWide = x0 < 0 || size[q]! > wideFrom;
+      const at = isWide ? -1 : Math.max(x0 | 0, this.#clear);
+      if (at !== px || isWide) {
+        this.#settle(px, sum / 255, largest, best, c, pyramid);
+        best = -1;
+        largest = -1;
+        if (isWide) {
+          const i = index[q + lightStart]!;
+          if (chunk.ts[i]! >= to) {
+            px = this.#px;
+            sum = this.#covered * 255;
+            break;
+          }
+          this.#take(chunk, c, i, spanAt(chunk, i), busy[q + lightStart]! * unit);
+          px = this.#px;
+          sum = this.#covered * 255;
+          continue;
+        }
+        this.#flush();
+        px = at;
+        this.#px = at;
+        this.#longest = -1;
+        sum = 0;
+      }
+      sum += busy[q + lightStart]! * bucketNs;
+      if (size[q]! <= largest) continue;
+      largest = size[q]!;
+      best = q;
+    }
+    this.#settle(px, sum / 255, largest, best, c, pyramid);
+  }
+
+  /** Puts a cluster gathered in locals back: `best` is the light entry of its longest event, −1 when it has none. */
+  #settle(
+    px: number,
+    covered: number,
+    sizeOfBest: number,
+    best: number,
+    c: number,
+    pyramid: Pyramid,
+  ): void {
+    this.#px = px;
+    this.#covered = covered;
+    if (best < 0) return;
+    // The lower end of its class, so that an exact duration of the same class wins.
+    const least = sizeOfBest === 0 ? 0 : 2 ** (sizeOfBest - 1);
+    if (least <= this.#longest) return;
+    this.#longest = least;
+    this.#chunk = c;
+    this.#at = pyramid.index[best + pyramid.starts[pyramid.lightLevel]!]!;
+    this.#key = pyramid.light.key[best]!;
   }
 
   #walkTail(chunk: Chunk, c: number, tail: BlockMax, from: number, to: number): void {
@@ -164,6 +267,7 @@ export class Runs {
     if (ns >= this.#nsPerPx) {
       this.#flush();
       this.#push(x0, x1, 1, chunk.key[i]!, c, i);
+      this.#clear = Math.max(this.#clear, Math.floor(x1));
       return;
     }
     const px = x0 < 0 ? 0 : Math.floor(x0);

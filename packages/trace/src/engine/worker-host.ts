@@ -2,8 +2,10 @@
  * The engine in a browser worker. The page's worker file is two lines:
  *
  *     import { startEngineWorker } from "@kymo/trace/engine";
- *     startEngineWorker(self);
+ *     startEngineWorker();
  */
+
+import { readTrace } from "../read/read.ts";
 import { Engine, EngineError, type OpenRequest } from "./engine.ts";
 import { type LoadOptions, startLoading } from "./loading.ts";
 import type { PageMessage } from "./protocol.ts";
@@ -14,7 +16,9 @@ export interface WorkerScope {
   postMessage(message: unknown, transfer: Transferable[]): void;
 }
 
-export function startEngineWorker(scope: WorkerScope): Engine {
+export function startEngineWorker(
+  scope: WorkerScope = globalThis as unknown as WorkerScope,
+): Engine {
   const defer = messageTurn();
   const engine = new Engine({
     kind: "worker",
@@ -40,9 +44,23 @@ function messageTurn(): (task: () => void) => void {
 /** What the page named, as a stream: a file and a URL are never held whole. */
 function inputOf({ name, bytes, file, url }: OpenRequest): LoadOptions {
   if (bytes !== undefined)
-    return { name, totalBytes: bytes.length, input: async () => pieces(bytes) };
-  if (file !== undefined) return { name, totalBytes: file.size, input: async () => file.stream() };
-  return { name, totalBytes: 0, input: (signal) => fetched(url ?? "", signal) };
+    return {
+      name,
+      totalBytes: bytes.length,
+      read: (sink, options) => readTrace(pieces(bytes), name, sink, options),
+    };
+  if (file !== undefined)
+    return {
+      name,
+      totalBytes: file.size,
+      read: (sink, options) => readTrace(file.stream(), name, sink, options),
+    };
+  return {
+    name,
+    totalBytes: 0,
+    read: async (sink, options) =>
+      readTrace(await fetched(url ?? "", options.signal), name, sink, options),
+  };
 }
 
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -50,12 +68,15 @@ async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < Math.max(1, bytes.length); at += size) yield bytes.subarray(at, at + size);
 }
 
-async function fetched(url: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+async function fetched(
+  url: string,
+  signal: AbortSignal | undefined,
+): Promise<ReadableStream<Uint8Array>> {
   let response: Response;
   try {
-    response = await fetch(url, { signal, credentials: "omit" });
+    response = await fetch(url, { signal: signal ?? null, credentials: "omit" });
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal?.aborted) throw error;
     throw new EngineError(
       `${url} could not be fetched`,
       "is it reachable, and does its server allow other pages to read it (CORS: Access-Control-Allow-Origin)?",
