@@ -1,0 +1,226 @@
+/**
+ * Files that are no trace, or only a part of one, through the command line: a clear message, exit status 1, within 5 s and
+ * 256 MiB, and never a stack trace. What is cut short behind a readable start is a trace with a problem: exit status 0.
+ */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const kymo = fileURLToPath(new URL("../../bin/kymo.mjs", import.meta.url));
+const MAX_MS = 5000;
+const MAX_RSS_BYTES = 256 * 2 ** 20;
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(path.join(os.tmpdir(), "kymo-hostile-"));
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly ms: number;
+  readonly maxRssBytes: number;
+}
+
+/** Runs kymo with a small heap; at its end it tells its peak memory on file descriptor 3. */
+function run(args: readonly string[], input?: Uint8Array): Promise<Ended> {
+  // Not resourceUsage().maxRSS where it can be helped: Linux counts in what the parent held when it forked.
+  const tell = `import fs from "node:fs";
+    process.on("exit", () => {
+      const high = process.platform === "linux" && /VmHWM:\\s+(\\d+)/.exec(fs.readFileSync("/proc/self/status", "utf8"));
+      fs.writeSync(3, String(1024 * (high ? Number(high[1]) : process.resourceUsage().maxRSS)));
+    });`;
+  const hook = `data:text/javascript,${encodeURIComponent(tell)}`;
+  const started = performance.now();
+  return new Promise((resolve, reject) => {
+    const child = spawn(
+      process.execPath,
+      ["--max-old-space-size=160", "--import", hook, kymo, ...args],
+      { cwd: dir, stdio: ["pipe", "pipe", "pipe", "pipe"] },
+    );
+    const texts = ["", "", "", ""];
+    for (const fd of [1, 2, 3])
+      child.stdio[fd]?.on("data", (chunk) => {
+        texts[fd] += String(chunk);
+      });
+    child.stdin?.on("error", () => {}); // it may stop reading early
+    child.stdin?.end(input ?? "");
+    child.once("error", reject);
+    child.once("close", (status) =>
+      resolve({
+        status,
+        stdout: texts[1]!,
+        stderr: texts[2]!,
+        ms: performance.now() - started,
+        maxRssBytes: Number(texts[3]),
+      }),
+    );
+  });
+}
+
+function expectBounds({ ms, maxRssBytes, stderr, stdout }: Ended): void {
+  expect(ms).toBeLessThan(MAX_MS);
+  expect(maxRssBytes).toBeGreaterThan(0);
+  expect(maxRssBytes).toBeLessThan(MAX_RSS_BYTES);
+  expect(stderr + stdout).not.toMatch(/^\s+at /m);
+}
+
+/** Both commands refuse `bytes` with words that match. */
+async function expectRefused(name: string, bytes: Uint8Array, words: RegExp): Promise<void> {
+  const file = path.join(dir, name);
+  writeFileSync(file, bytes);
+  for (const args of [
+    ["info", file],
+    ["convert", file, path.join(dir, "out.json")],
+  ]) {
+    const ended = await run(args);
+    expect(ended.stderr).toMatch(words);
+    expect(ended.status).toBe(1);
+    expectBounds(ended);
+    expect(ended.stderr.trim().split("\n").length).toBeLessThanOrEqual(3);
+  }
+  expect(existsSync(path.join(dir, "out.json"))).toBe(false);
+  expect(readdirSync(dir).filter((each) => each.endsWith(".tmp"))).toEqual([]);
+}
+
+const event = '{"ph":"X","name":"work","pid":1,"tid":1,"ts":1,"dur":2},\n';
+
+describe("refused", () => {
+  test.each([
+    ["empty.json", new Uint8Array(0), /is empty/],
+    ["zeros.pftrace", new Uint8Array(1 << 20), /no known trace format: .* bytes 00 00/],
+    ["text.json", Buffer.from("hello world\n".repeat(90_000)), /text "hello world/],
+    ["words.json", Buffer.from('{"name": "a package", "version": "1.0.0"}'), /no/],
+    ["brackets.json", Buffer.from("[".repeat(1 << 20)), /no/],
+    ["braces.json", Buffer.from('{"a":'.repeat(200_000)), /no/],
+    ["string.json", Buffer.from(`[{"ph":"X","name":"${"a".repeat(40 << 20)}`), /no whole trace/],
+    ["elf.pftrace", Buffer.from("\x7fELF\x02\x01\x01"), /a program \(ELF\)/],
+    ["zip.json", Buffer.from("PK\x03\x04 and so on"), /zip archive/],
+    ["header.json.gz", Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), /gzip/],
+    ["twice.json.gz", gzipSync(gzipSync(Buffer.from(`[${event}`))), /gzip within/],
+  ])("%s", (name, bytes, words) => expectRefused(name, bytes, words));
+
+  test("a megabyte of random bytes", async () => {
+    for (let i = 0; i < 3; i++)
+      await expectRefused(`random-${i}.pftrace`, randomBytes(1 << 20), /: .*(at byte \d+)/);
+  });
+  test("packets that claim 4 GiB", async () => {
+    const length = [0x80, 0x80, 0x80, 0x80, 0x10];
+    await expectRefused("claim.pftrace", Buffer.from([0x0a, ...length, 1, 2, 3, 4]), /./);
+  });
+  test("zstd windows and sizes of gigabytes", async () => {
+    const magic = [0x28, 0xb5, 0x2f, 0xfd];
+    await expectRefused("w.zst", Buffer.from([...magic, 0, 0xf8, 1, 0, 0, 1, 2, 3]), /window of/);
+    const size = [0, 0, 0, 0, 1, 0, 0, 0];
+    await expectRefused("s.zst", Buffer.from([...magic, 0xe0, ...size, 1, 0, 0]), /window of/);
+  });
+  test("gzip that expands a thousand times", async () => {
+    const blanks = Buffer.alloc(600 << 20, 0x20);
+    blanks.write(`[${event}`);
+    const bomb = gzipSync(blanks, { level: 9 });
+    expect(blanks.length / bomb.length).toBeGreaterThan(1000);
+    await expectRefused("blanks.json.gz", bomb, /made to fill the memory/);
+    const events = gzipSync(Buffer.alloc(300 << 20, event), { level: 9 });
+    await expectRefused("events.json.gz", events, /made to fill the memory/);
+  });
+  test("what is no file", async () => {
+    mkdirSync(path.join(dir, "folder"));
+    for (const [file, words] of [
+      ["missing.json", /missing.json: no such file/],
+      ["folder", /folder is a directory/],
+      ["/dev/zero", /is a device/],
+      ["text.json/x", /not a directory/],
+    ] as const) {
+      writeFileSync(path.join(dir, "text.json"), "x");
+      const ended = await run(["info", file]);
+      expect(ended.stderr).toMatch(words);
+      expect(ended.status).toBe(1);
+      expectBounds(ended);
+    }
+  });
+  test("an output that cannot be, or is the input", async () => {
+    const input = path.join(dir, "in.json");
+    writeFileSync(input, `[${event}`);
+    for (const [output, words, status] of [
+      ["in.json", /is the input itself/, 1],
+      ["folder2/out.json", /directory does not exist/, 1],
+      ["out.xyz", /no extension that names a format/, 2],
+      ["out.json.zst", /zstd can be read, not written/, 2],
+    ] as const) {
+      const ended = await run(["convert", input, output]);
+      expect(ended.stderr).toMatch(words);
+      expect(ended.status).toBe(status);
+    }
+    const unknown = await run(["convert", input, "x.json", "--to", "crome-json"]);
+    expect(unknown.stderr).toMatch(/did you mean chrome-json/);
+    expect(unknown.status).toBe(2);
+  });
+});
+
+describe("cut short", () => {
+  const file = `{"displayTimeUnit":"ns","traceEvents":[\n${event.repeat(5000)}${event.slice(0, -2)}\n],"otherData":{"host":"x"}}`;
+
+  test("JSON keeps what was whole, and says so", async () => {
+    const whole = file.length;
+    const inEvent = file.indexOf("{", 100_000) + 20;
+    for (const length of [60, 90, inEvent, file.indexOf("\n]"), whole - 30, whole - 1]) {
+      const input = path.join(dir, "cut.json");
+      writeFileSync(input, file.slice(0, length));
+      const ended = await run(["convert", input, "-", "--to", "json"]);
+      expectBounds(ended);
+      if (ended.status === 1) {
+        expect(length).toBeLessThan(100);
+        expect(ended.stderr).toMatch(/no whole trace event/);
+        continue;
+      }
+      expect(ended.stderr).toMatch(/ends before its JSON does/);
+      expect(JSON.parse(ended.stdout)).toHaveProperty("traceEvents");
+    }
+  });
+
+  test("gzip keeps what was whole, and says so", async () => {
+    const packed = gzipSync(Buffer.from(file));
+    for (const share of [0.3, 0.7, 0.99]) {
+      const cut = packed.subarray(0, Math.floor(packed.length * share));
+      const ended = await run(["convert", "-", "-", "--to", "chrome-json"], cut);
+      expectBounds(ended);
+      expect(ended.stderr).toMatch(/gzip data is cut short/);
+      expect(ended.status).toBe(0);
+      expect(JSON.parse(ended.stdout).traceEvents.length).toBeGreaterThan(5);
+    }
+  });
+
+  test("a Perfetto file keeps what was whole", async () => {
+    const input = path.join(dir, "whole.json");
+    const output = path.join(dir, "whole.pftrace");
+    writeFileSync(input, file);
+    expect((await run(["convert", input, output])).status).toBe(0);
+    const { readFileSync } = await import("node:fs");
+    const bytes = readFileSync(output);
+    for (const length of [1, 2, 10, 100, bytes.length >> 1, bytes.length - 1]) {
+      writeFileSync(path.join(dir, "cut.pftrace"), bytes.subarray(0, length));
+      const ended = await run(["info", path.join(dir, "cut.pftrace")]);
+      expectBounds(ended);
+      expect([0, 1]).toContain(ended.status);
+    }
+  });
+});
+
+describe("convert", () => {
+  test("gzip out, standard input and output, through a pipe", async () => {
+    const input = Buffer.from(`[${event.repeat(100)}`);
+    const first = await run(["convert", "-", "piped.json.gz", "-q"], input);
+    expect(first.stderr).toBe("");
+    expect(first.status).toBe(0);
+    const second = await run(["convert", "piped.json.gz", "-", "--to", "json"]);
+    expect(second.stderr).toMatch(/chrome-json \(gzip\) → chrome-json: 100 events/);
+    const { traceEvents } = JSON.parse(second.stdout) as { traceEvents: { ph: string }[] };
+    expect(traceEvents.filter(({ ph }) => ph === "X").length).toBe(100);
+  });
+});
