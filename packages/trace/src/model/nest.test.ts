@@ -111,6 +111,11 @@ test.each<[string, (track: OneTrack) => OneTrack, string]>([
     "a@0+5/0 b@2+NaN/0:1",
   ],
   [
+    "an open pair that starts where another slice ends",
+    (t) => t.b("a", 0).x("b", 5, 10).b("c", 15).b("d", 20),
+    "a@0+NaN/0 b@5+10/1 c@15+NaN/1 d@20+NaN/2",
+  ],
+  [
     "pairs over watermarks",
     (t) => t.b("a", 0).watermark(1).b("b", 2).watermark(3).e(4).watermark(5).e(9),
     "a@0+9/0 b@2+2/1",

@@ -218,9 +218,10 @@ export class Nest implements Target {
     for (let i = 0; i < ends.length; i++) {
       const end = ends[i]!;
       if (end < ts) {
-        // Whatever is still open inside it outlives it.
-        for (let above = i + 1; above < ends.length; above++)
-          if (ends[above] === Infinity) this.#surface(above);
+        // Whatever is still open inside it outlives it. (Ending a pair has seen to that already.)
+        if (!this.#begun[i]!)
+          for (let above = i + 1; above < ends.length; above++)
+            if (ends[above] === Infinity && this.#startOf(above) < end) this.#surface(above);
         continue;
       }
       ends[kept] = end;
@@ -240,6 +241,13 @@ export class Nest implements Target {
     const chunk = this.rows[lane]!.last;
     const at = chunk.length - 1;
     if (chunk.depth[at]! > 0) chunk.depth[at]!--;
+  }
+
+  #startOf(i: number): number {
+    const lane = this.#lanes[i]!;
+    if (lane < 0) return Infinity;
+    const chunk = this.rows[lane]!.last;
+    return chunk.ts[chunk.length - 1]!;
   }
 
   #truncate(n: number): void {

@@ -231,7 +231,7 @@ export function anyTrace(options: AnyTraceOptions = {}): fc.Arbitrary<AnyTrace> 
       names: fc.array(name, { minLength: 4, maxLength: 4 }),
       frames: fc.array(frame, { minLength: 1, maxLength: 4 }),
       ordered: options.ordered === undefined ? fc.boolean() : fc.constant(options.ordered),
-      steps: fc.array(step, { maxLength: options.maxCalls ?? 40 }),
+      steps: fc.array(step, { maxLength: options.maxCalls ?? 40, size: "max" }),
     })
     .map(({ names, ordered, steps, ...rest }) => ({
       ...rest,
