@@ -10,6 +10,8 @@ export type Pointer = bigint;
 
 export interface Libc {
   readonly pageBytes: number;
+  /** Of the calling thread. */
+  threadId(): number;
   /** @returns a file descriptor, or −errno. */
   perfEventOpen(attr: Uint8Array, pid: number, cpu: number, group: number, flags: number): number;
   /** @returns what the call returned, or −errno. */
@@ -39,6 +41,7 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 
 const perfEventOpenNumber: { readonly [arch: string]: number } = { x64: 298, arm64: 241 };
+const gettidNumber: { readonly [arch: string]: number } = { x64: 186, arm64: 178 };
 const mapFailed = 0xffff_ffff_ffff_ffffn;
 
 let loaded: Promise<Libc> | undefined;
@@ -85,6 +88,7 @@ async function open(): Promise<Libc> {
   const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result);
   return {
     pageBytes: getpagesize(),
+    threadId: () => Number(syscall(gettidNumber[process.arch]!, null, 0, 0, 0, 0)),
     perfEventOpen: (attr, pid, cpu, group, flags) =>
       orErrno(Number(syscall(number, attr, pid, cpu, group, flags))),
     ioctl: (fd, request, argument) => orErrno(ioctl(fd, request, argument)),

@@ -45,6 +45,7 @@ async function record(): Promise<void> {
     lost: stats.lost,
     bytes: output.bytes,
     elapsedNs: stats.elapsedNs,
+    ownCpuNs: stats.ownCpuNs,
   });
   let nextProgressNs = 0;
   const capture = await source.start(request.perf, sink, {

@@ -17,6 +17,8 @@ export interface Progress {
   readonly lost: number;
   readonly bytes: number;
   readonly elapsedNs: number;
+  /** CPU time that kymo itself has used. */
+  readonly ownCpuNs: number;
 }
 
 export type FromWorker =

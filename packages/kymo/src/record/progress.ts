@@ -14,9 +14,9 @@ export function progressLine(now: Progress, before: Progress | undefined): strin
   ].join("   ");
 }
 
-/** `trace.pftrace: 14.2 MB, 12.0 s, 1,234,567 events, 0 lost` */
+/** `trace.pftrace: 14.2 MB, 12.0 s, 1,234,567 events, 0 lost; kymo itself used 0.6 s of CPU` */
 export function summaryLine(file: string, end: Progress): string {
-  return `${file}: ${formatBytes(end.bytes)}, ${formatSeconds(end.elapsedNs)}, ${formatCount(end.events)} events, ${formatCount(end.lost)} lost`;
+  return `${file}: ${formatBytes(end.bytes)}, ${formatSeconds(end.elapsedNs)}, ${formatCount(end.events)} events, ${formatCount(end.lost)} lost; kymo itself used ${formatSeconds(end.ownCpuNs)} of CPU`;
 }
 
 /** One updating line on a terminal; nothing elsewhere. */

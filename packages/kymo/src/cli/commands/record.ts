@@ -1,4 +1,6 @@
+import { cpus } from "node:os";
 import { record } from "../../record/record.ts";
+import { defaultBufferMb } from "../../sources/perf/options.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError } from "../command.ts";
 import { version } from "../version.ts";
@@ -26,7 +28,11 @@ const flags = {
     help: "stop before the file is larger: 500K, 100M, 2G",
   },
   freq: { type: "number", value: "HZ", help: "CPU samples a second", default: 999 },
-  "buffer-mb": { type: "number", value: "N", help: "MiB of ring buffer a CPU", default: 8 },
+  "buffer-mb": {
+    type: "number",
+    value: "N",
+    help: "MiB of ring buffer a CPU (default 16, less with many CPUs)",
+  },
   "no-sched": { type: "boolean", help: "leave out scheduling" },
   "no-syscalls": { type: "boolean", help: "leave out system calls" },
   "no-samples": { type: "boolean", help: "leave out CPU samples" },
@@ -78,7 +84,12 @@ async function run(argv: readonly string[]): Promise<number> {
       samples: values["no-samples"] !== true,
       counters: values["no-counters"] !== true,
       freq: inRange("--freq", values.freq, 1, 20_000),
-      bufferMb: inRange("--buffer-mb", values["buffer-mb"], 0.0625, 1024),
+      bufferMb: inRange(
+        "--buffer-mb",
+        values["buffer-mb"] ?? defaultBufferMb(cpus().length),
+        0.0625,
+        1024,
+      ),
       all: values.all === true,
     },
   });

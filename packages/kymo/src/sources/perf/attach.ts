@@ -56,8 +56,8 @@ export interface Attached {
   /** Starts all events that don't start with the target's exec. */
   enable(): void;
   disable(): void;
-  /** The kernel was seen to report how this CPU leaves idle: no need to watch that any more (see decode.ts). */
-  endIdleCheck(cpu: number): void;
+  /** Turns the second report of a CPU's switches on or off; on at first (see idle.ts). Costs the CPU two records a switch. */
+  watchIdle(cpu: number, on: boolean): void;
   /** Records lost so far on a CPU, by the kernel's own count; 0 where it doesn't count (before Linux 6.0). */
   lostOn(cpu: number): number;
   /** Unmaps and closes everything. */
@@ -78,6 +78,18 @@ interface Wanted {
   /** The highest perf_event_paranoid at which users may have it. */
   readonly paranoid: number;
 }
+
+const idleWatch: Wanted = {
+  what: "idle watch",
+  kind: { kind: "side-band" },
+  type: PerfType.software,
+  config: PerfSoftware.dummy,
+  period: 1,
+  sampleType: 0,
+  flags: ["contextSwitch"],
+  scope: "cpu",
+  paranoid: -1,
+};
 
 /** @throws AttachError when nothing can be recorded. */
 export function attach(
@@ -104,8 +116,8 @@ class Opener {
   readonly #notes: string[] = [];
   readonly #files: { readonly fd: number; readonly cpu: number; readonly onExec: boolean }[] = [];
   #rings: PerfRing[] = [];
-  /** Per CPU, while it is open: the event that reports switches once more, in another way. */
-  readonly #idleChecks = new Map<number, number>();
+  /** By CPU: the file of the event that reports switches once more, in another way. */
+  readonly #idleWatches = new Map<number, number>();
   /** The file of each CPU that owns its ring. */
   readonly #owners = new Map<number, number>();
   #readFormat = ReadFormatLost;
@@ -127,7 +139,7 @@ class Opener {
       ...this.#samples(scope),
     ];
     for (const event of wanted) this.#openAll(event);
-    if ([...this.#events.values()].some(({ kind }) => kind === "switch")) this.#openIdleChecks();
+    if ([...this.#events.values()].some(({ kind }) => kind === "switch")) this.#openIdleWatches();
     this.#mapRings();
     this.#redirect();
     return {
@@ -137,7 +149,7 @@ class Opener {
       notes: this.#notes,
       enable: () => this.#ioctlAll(PerfIoctl.enable, (file) => !file.onExec),
       disable: () => this.#ioctlAll(PerfIoctl.disable, () => true),
-      endIdleCheck: (cpu) => this.#endIdleCheck(cpu),
+      watchIdle: (cpu, on) => this.#watchIdle(cpu, on),
       lostOn: (cpu) => this.#lostOn(cpu),
       close: () => this.close(),
     };
@@ -198,31 +210,28 @@ class Opener {
   }
 
   /** Opened last, so that it is enabled last: each switch it reports should have been a sched_switch before. */
-  #openIdleChecks(): void {
+  #openIdleWatches(): void {
     const first = this.#files.length;
-    this.#openAll({
-      what: "idle check",
-      kind: { kind: "side-band" },
-      type: PerfType.software,
-      config: PerfSoftware.dummy,
-      period: 1,
-      sampleType: 0,
-      flags: ["contextSwitch"],
-      scope: "cpu",
-      paranoid: -1,
-    });
-    for (const { cpu, fd } of this.#files.slice(first)) this.#idleChecks.set(cpu, fd);
+    this.#openAll(idleWatch);
+    for (const { cpu, fd } of this.#files.slice(first)) this.#idleWatches.set(cpu, fd);
   }
 
-  #endIdleCheck(cpu: number): void {
-    const fd = this.#idleChecks.get(cpu);
-    if (fd === undefined) return;
-    this.#idleChecks.delete(cpu);
-    this.#files.splice(
-      this.#files.findIndex((file) => file.fd === fd),
-      1,
-    );
-    this.#libc.close(fd);
+  /** Off is closed, not disabled: as long as such an event exists anywhere, every switch of the machine costs more. */
+  #watchIdle(cpu: number, on: boolean): void {
+    const fd = this.#idleWatches.get(cpu);
+    if (!on && fd !== undefined) {
+      this.#idleWatches.delete(cpu);
+      const at = this.#files.findIndex((file) => file.fd === fd);
+      if (at >= 0) this.#files.splice(at, 1);
+      this.#libc.close(fd);
+    }
+    if (!on || fd !== undefined) return;
+    const reopened = openPerfEvent(this.#libc, this.#attr(idleWatch), -1, cpu);
+    if (reopened < 0) return; // that CPU's way out of idle stays unknown, as it is without a watch
+    this.#files.push({ fd: reopened, cpu, onExec: false });
+    this.#idleWatches.set(cpu, reopened);
+    this.#libc.ioctl(reopened, PerfIoctl.setOutput, this.#owners.get(cpu)!);
+    this.#libc.ioctl(reopened, PerfIoctl.enable, 0);
   }
 
   /** Newer kernels know build ids in mappings and count losses: asks for less where they are not known. */

@@ -8,6 +8,12 @@ const processLimit = 64;
 const memoryIntervalNs = 100_000_000;
 const ownIntervalNs = 1_000_000_000;
 
+/** CPU time of all of kymo's threads so far. */
+export function ownCpuNs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) * 1000;
+}
+
 export class Counters {
   readonly #sink: TraceSink;
   readonly #tasks: Tasks;
@@ -56,8 +62,7 @@ export class Counters {
         unit: "count",
       });
     }
-    const { user, system } = process.cpuUsage();
-    const cpuNs = (user + system) * 1000;
+    const cpuNs = ownCpuNs();
     this.#sink.counter(this.#ownTrack, ts, cpuNs);
     this.#sink.counter(this.#lostTrack, ts, lost);
     this.#sink.metadata("kymo.cpu_ns", String(cpuNs));

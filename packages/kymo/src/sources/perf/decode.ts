@@ -22,6 +22,7 @@ import {
 import { errnoName } from "../../linux/errno.ts";
 import type { RecordSource } from "../../linux/perf-ring.ts";
 import { syscallName } from "../../linux/syscall-names.ts";
+import type { CpuSwitches } from "./idle.ts";
 import {
   dataLocation,
   type ExecLayout,
@@ -86,6 +87,8 @@ export interface DecoderSetup {
 }
 
 const kernelInterruptFlags = 0x08 | 0x10; // TRACE_FLAG_HARDIRQ | TRACE_FLAG_SOFTIRQ
+/** Task states are flags below this; anything above is looked up each time. */
+const stateLimit = 2 ** 16;
 /** The lowest errno in a return value; below it are addresses and lengths. */
 const lowestErrno = -4095;
 
@@ -107,12 +110,15 @@ export class PerfDecoder {
     readonly running: StringId;
     readonly sleeping: StringId;
   };
-  readonly #stateIds = new Map<number, StringId>();
+  readonly #stateIds: StringId[] = [];
   readonly #syscallIds: StringId[] = [];
-  readonly #lastTs = new Map<number, Ns>();
+  /** By CPU; NaN: none yet. */
+  readonly #lastTs: Float64Array;
   readonly #lostOnCpu = new Map<number, number>();
   /** By CPU: the tid that the last sched_switch let run. */
-  readonly #runningOn: number[] = [];
+  readonly #runningOn: Int32Array;
+  readonly #switches: Float64Array;
+  readonly #toIdle: Float64Array;
   readonly #hasSchedSwitch: boolean;
   /** Names that an exec gave and whose file is still to be reported, by tid. */
   readonly #pendingExec = new Map<number, string>();
@@ -122,6 +128,11 @@ export class PerfDecoder {
     this.#setup = setup;
     this.#tasks = setup.tasks;
     this.#stacks = new Stacks(sink, setup.symbols);
+    const cpuCount = Math.max(0, ...setup.cpus.keys()) + 1;
+    this.#lastTs = new Float64Array(cpuCount).fill(NaN);
+    this.#runningOn = new Int32Array(cpuCount).fill(-1);
+    this.#switches = new Float64Array(cpuCount);
+    this.#toIdle = new Float64Array(cpuCount);
     this.#hasSchedSwitch = [...setup.events.values()].some(({ kind }) => kind === "switch");
     this.#text = {
       syscall: sink.string("syscall"),
@@ -139,9 +150,14 @@ export class PerfDecoder {
     return this.#lostOnCpu.get(cpu) ?? 0;
   }
 
+  switchesOn(cpu: number): CpuSwitches {
+    return { switches: this.#switches[cpu] ?? 0, toIdle: this.#toIdle[cpu] ?? 0 };
+  }
+
   /** Time of the last record seen of a CPU. */
   lastTs(cpu: number): Ns | undefined {
-    return this.#lastTs.get(cpu);
+    const ts = this.#lastTs[cpu] ?? NaN;
+    return Number.isNaN(ts) ? undefined : (ts as Ns);
   }
 
   /** Decodes the source's current record, whose time is `ts`. */
@@ -157,7 +173,7 @@ export class PerfDecoder {
       this.events++;
       this.#sample(source, ts);
     } else this.#sideBand(source, ts, type, u16[(at + 4) >> 1]!);
-    this.#lastTs.set(source.cpu, ts);
+    this.#lastTs[source.cpu] = ts;
   }
 
   #sample(source: RecordSource, ts: Ns): void {
@@ -194,6 +210,8 @@ export class PerfDecoder {
             : (this.#tasks.known(nextTid) ??
               this.#named(nextTid, undefined, u8, at + layout.nextComm));
         this.#runningOn[source.cpu] = nextTid;
+        this.#switches[source.cpu]!++;
+        if (nextTid === 0) this.#toIdle[source.cpu]!++;
         this.#sink.switch(
           cpu,
           ts,
@@ -281,7 +299,7 @@ export class PerfDecoder {
 
   /** The letter of the lowest state bit that has one; none: runnable. */
   #state(state: number, letters: ReadonlyMap<number, string>): StringId {
-    let id = this.#stateIds.get(state);
+    let id = this.#stateIds[state];
     if (id === undefined) {
       let letter = "R";
       for (const [bit, text] of letters)
@@ -290,7 +308,7 @@ export class PerfDecoder {
           break;
         }
       id = this.#sink.string(letter);
-      this.#stateIds.set(state, id);
+      if (state < stateLimit) this.#stateIds[state] = id;
     }
     return id;
   }
@@ -426,10 +444,8 @@ export class PerfDecoder {
   }
 
   /**
-   * A switch comes as an "out" and an "in" record. Root without tracefs takes the "out", which says all.
-   *
-   * Beside sched_switch only one thing is wanted: kernels have been seen whose idle task of one CPU is stuck in perf's
-   * recursion guard, so that no tracepoint fires in it, and sched_switch never tells who follows it. The "in" record does.
+   * A switch comes as an "out" and an "in" record. Root without tracefs takes the "out", which says all. Beside
+   * sched_switch only an "in" after idle is of use, where that doesn't report it (idle.ts).
    */
   #cpuWideSwitch(
     source: RecordSource,

@@ -4,7 +4,7 @@
  * Rings are drained and decoded on a timer of the calling thread: start it in a worker (record/capture.worker.ts), so
  * that nothing else can hold it up.
  */
-import { hostname } from "node:os";
+import { hostname, setPriority } from "node:os";
 import type { Ns, TraceSink, TrackId } from "@kymo/trace";
 import {
   CLOCK_BOOTTIME,
@@ -18,9 +18,10 @@ import { onlineCpus, processTree, readTask, seesHostPids, threadsOf } from "../.
 import { Symbolizer } from "../../linux/symbols/index.ts";
 import { findTracefs } from "../../linux/tracefs.ts";
 import type { Availability, Capture, Source } from "../../source.ts";
-import { type Attached, attach } from "./attach.ts";
-import { Counters } from "./counters.ts";
+import { AttachError, type Attached, attach } from "./attach.ts";
+import { Counters, ownCpuNs } from "./counters.ts";
 import { PerfDecoder } from "./decode.ts";
+import { IdleWatch } from "./idle.ts";
 import { TimeMerger } from "./merge.ts";
 import { type PerfOptions, perfOptions } from "./options.ts";
 import { Tasks } from "./tasks.ts";
@@ -32,6 +33,8 @@ export interface PerfStats {
   readonly lost: number;
   /** ns since the start of the recording. */
   readonly elapsedNs: Ns;
+  /** CPU time that kymo itself has used since it started. */
+  readonly ownCpuNs: number;
 }
 export interface PerfCapture extends Capture {
   readonly stats: PerfStats;
@@ -48,8 +51,8 @@ const longestRoundMs = 100;
 const shortestRoundMs = 10;
 /** Ring space in use at which rounds become shorter. */
 const busyFill = 1 / 8;
-/** So long every CPU is watched for whether the kernel reports how it leaves idle; see decode.ts. */
-const idleCheckNs = 2_000_000_000;
+/** A record's time is taken at most so long before it can be read, but for a machine that was stopped meanwhile. */
+const settleNs = 20_000_000;
 /** Records of one ring may be out of order by the length of an interrupt. */
 const slackNs = 1_000_000;
 
@@ -93,7 +96,10 @@ async function start(
   sink: TraceSink,
   hooks: PerfHooks = {},
 ): Promise<PerfCapture> {
-  const libc = await loadLibc();
+  const libc = await loadLibc().catch((error: Error) => {
+    throw new AttachError(error.message);
+  });
+  raiseOwnPriority(libc);
   const symbols = new Symbolizer({ onProblem: (problem) => sink.problem(problem) });
   if (options.samples) symbols.prepare();
   const cpus = onlineCpus();
@@ -102,6 +108,18 @@ async function start(
   const capture = new RunningCapture(libc, options, sink, hooks, symbols, attached, tree);
   capture.begin();
   return capture;
+}
+
+/**
+ * The rings must be drained however busy the machine is: this thread goes before ordinary ones where that is allowed.
+ * Niceness belongs to a thread on Linux, so neither the rest of kymo nor the target changes.
+ */
+function raiseOwnPriority(libc: Libc): void {
+  try {
+    setPriority(libc.threadId(), -10);
+  } catch {
+    // not root: an ordinary thread then
+  }
 }
 
 class RunningCapture implements PerfCapture {
@@ -117,11 +135,11 @@ class RunningCapture implements PerfCapture {
   readonly #counters: Counters;
   readonly #originNs: bigint;
   readonly #targetPid: number;
-  /** CPUs whose idle task has not yet been seen to report its switches; false: it was seen not to. */
-  readonly #idleUnproven: Map<number, boolean>;
+  readonly #idle: IdleWatch;
   #settle: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   #timer: NodeJS.Timeout | undefined;
-  #previousRoundNs = 0;
+  #beganNs = 0;
+  #drainedNs = 0;
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -172,17 +190,20 @@ class RunningCapture implements PerfCapture {
       events: attached.events,
       symbols,
       everything,
-      onIdleExit: (cpu, reported) => this.#onIdleExit(cpu, reported),
+      onIdleExit: (cpu, reported) => this.#idle.leftIdle(cpu, reported),
       arch: process.arch,
     });
-    this.#idleUnproven = new Map(attached.rings.map(({ cpu }) => [cpu, true]));
+    this.#idle = new IdleWatch(
+      attached.rings.map(({ cpu }) => cpu),
+      (cpu, on) => attached.watchIdle(cpu, on),
+    );
     this.#merger = new TimeMerger(attached.rings, this.#originNs);
     this.#counters = new Counters(sink, this.#tasks, host, options.counters, libc.pageBytes);
   }
 
   begin(): void {
     this.#attached.enable();
-    this.#previousRoundNs = this.#now();
+    this.#beganNs = this.#now();
     this.#schedule(shortestRoundMs);
   }
 
@@ -190,7 +211,8 @@ class RunningCapture implements PerfCapture {
     return {
       events: this.#decoder.events,
       lost: this.#decoder.lost,
-      elapsedNs: this.#now() as Ns,
+      elapsedNs: (this.#now() - this.#beganNs) as Ns,
+      ownCpuNs: ownCpuNs(),
     };
   }
 
@@ -216,36 +238,23 @@ class RunningCapture implements PerfCapture {
         ring.refresh();
         fill = Math.max(fill, ring.fill / ring.dataBytes);
       }
-      // What is older than the previous round has certainly arrived by now; the rest waits for the next.
-      this.#drain(this.#previousRoundNs);
+      // What is older has certainly arrived by now; the rest waits for the next round.
+      const completeNs = Math.max(this.#drainedNs, startNs - settleNs);
+      this.#drain(completeNs);
       this.#counters.round(startNs as Ns, this.#decoder.lost);
-      this.#sink.watermark((this.#previousRoundNs - slackNs) as Ns);
-      this.#previousRoundNs = startNs;
+      this.#sink.watermark((completeNs - slackNs) as Ns);
+      this.#drainedNs = completeNs;
       this.#hooks.onRound?.(this.stats);
       if (this.#stopped !== undefined) return;
       if (this.#targetPid !== 0 && this.#tasks.process(this.#targetPid)?.exited !== false)
         this.#settle.resolve();
-      if (startNs > idleCheckNs) this.#endIdleChecks();
+      this.#idle.round(startNs, (cpu) => this.#decoder.switchesOn(cpu));
       const spentMs = (this.#now() - startNs) / 1e6;
       const wanted = fill > busyFill ? (longestRoundMs * busyFill) / fill : longestRoundMs;
       this.#schedule(Math.max(shortestRoundMs, wanted - spentMs));
     } catch (error) {
       this.#settle.reject(error);
     }
-  }
-
-  #onIdleExit(cpu: number, reported: boolean): void {
-    if (!reported) this.#idleUnproven.set(cpu, false);
-    else if (this.#idleUnproven.delete(cpu)) this.#attached.endIdleCheck(cpu);
-  }
-
-  /** A CPU that never left idle so far is taken for a good one; one that was seen to leave it unreported stays watched. */
-  #endIdleChecks(): void {
-    for (const [cpu, undecided] of this.#idleUnproven)
-      if (undecided) {
-        this.#idleUnproven.delete(cpu);
-        this.#attached.endIdleCheck(cpu);
-      }
   }
 
   #drain(beforeNs: number): void {

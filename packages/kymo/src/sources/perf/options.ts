@@ -26,9 +26,16 @@ export const perfOptions: OptionTable<PerfOptions> = {
   syscalls: { help: "record system calls of the target and its descendants", default: true },
   samples: { help: "sample stacks of running threads", default: true },
   freq: { help: "samples a second and CPU", default: 999 },
-  bufferMb: { help: "MiB of ring buffer a CPU (a power of two)", default: 8 },
+  bufferMb: { help: "MiB of ring buffer a CPU (a power of two)", default: 16 },
   counters: { help: "record resident memory of the target's processes", default: true },
   all: { help: "sample every process, not only the target", default: false },
   pid: { help: "the process to record, with its descendants", default: 0 },
   launched: { help: "the target waits to execute its program", default: false },
 };
+
+/** 16 MiB a CPU, less on machines where that would lock more than 512 MiB. */
+export function defaultBufferMb(cpuCount: number): number {
+  let megabytes = 16;
+  while (megabytes > 1 && megabytes * cpuCount > 512) megabytes /= 2;
+  return megabytes;
+}

@@ -2,7 +2,7 @@
 import { type RecordBytes, type RecordSource, recordBytes } from "../../linux/perf-ring.ts";
 import { RecordType } from "./records.ts";
 
-export const originNs = 0x1_0000_0000n * 5n + 123n;
+export const originNs: bigint = 0x1_0000_0000n * 5n + 123n;
 
 export interface SampleTask {
   readonly id: number;

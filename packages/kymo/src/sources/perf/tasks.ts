@@ -4,14 +4,7 @@
  * A task is declared when its first event is recorded: from its fork when we saw that, else from /proc, else from what
  * the event itself says. A pid that is used again is a new process with a new track.
  */
-import {
-  NO_ARGS,
-  NO_TRACK,
-  type Ns,
-  type StringId,
-  type TraceSink,
-  type TrackId,
-} from "@kymo/trace";
+import { NO_ARGS, type Ns, type StringId, type TraceSink, type TrackId } from "@kymo/trace";
 import type { TaskStatus } from "../../linux/proc.ts";
 
 export interface Process {
@@ -46,11 +39,16 @@ export interface TasksSetup {
   onFork?(parent: Process, child: Process): void;
 }
 
+/** The kernel's own limit (PID_MAX_LIMIT). Untouched parts of an index of this size take no memory. */
+const tidLimit = 2 ** 22;
+
 export class Tasks {
   readonly #sink: TraceSink;
   readonly #setup: TasksSetup;
-  /** By tid: an index, because every scheduling event looks up two (tids are < 2^22 by the kernel's own limit). */
-  readonly #tasks: (Task | undefined)[] = [];
+  /** Slots of `#tasks` by tid, 0: none. An index, because every scheduling event looks up two tasks. */
+  readonly #slotOfTid = new Int32Array(tidLimit);
+  readonly #tasks: (Task | undefined)[] = [undefined];
+  readonly #freeSlots: number[] = [];
   readonly #processes = new Map<number, Process>();
   readonly #category: StringId;
   #nextFlow = 1n;
@@ -71,12 +69,12 @@ export class Tasks {
 
   /** The task if it was seen before. Hot. */
   known(tid: number): Task | undefined {
-    return this.#tasks[tid];
+    return this.#tasks[this.#slotOfTid[tid]!];
   }
 
   /** The task, declared now if this is its first event. `pid` and `name` are what the event says, if it does. */
   task(tid: number, pid?: number, name?: string): Task {
-    return this.#tasks[tid] ?? this.#discover(tid, pid, name);
+    return this.known(tid) ?? this.#discover(tid, pid, name);
   }
 
   #discover(tid: number, pid: number | undefined, name: string | undefined): Task {
@@ -126,7 +124,7 @@ export class Tasks {
     const { pid } = process;
     const track = this.#sink.track({ kind: "thread", name, parent: process.track, pid, tid });
     const task: Task = { tid, process, track, name, inSyscall: false, exited: false };
-    this.#tasks[tid] = task;
+    this.#remember(task);
     process.live.add(tid);
     return task;
   }
@@ -239,13 +237,24 @@ export class Tasks {
 
   /** The last switch of an exited task: nothing more comes from it, and its tid may be used again. */
   forget(task: Task): void {
-    if (this.#tasks[task.tid] === task) this.#tasks[task.tid] = undefined;
+    if (this.known(task.tid) === task) {
+      const slot = this.#slotOfTid[task.tid]!;
+      this.#tasks[slot] = undefined;
+      this.#slotOfTid[task.tid] = 0;
+      this.#freeSlots.push(slot);
+    }
     if (task.process.exited && this.#processes.get(task.process.pid) === task.process)
       this.#processes.delete(task.process.pid);
   }
 
-  /** The track of a task; NO_TRACK for the idle task. */
-  trackOf(tid: number): TrackId {
-    return tid === 0 ? NO_TRACK : this.task(tid).track;
+  /** From now on its tid means this task. A tid beyond the kernel's limit is forgotten at once. */
+  #remember(task: Task): void {
+    let slot = this.#slotOfTid[task.tid];
+    if (slot === undefined) return;
+    if (slot === 0) {
+      slot = this.#freeSlots.pop() ?? this.#tasks.length;
+      this.#slotOfTid[task.tid] = slot;
+    }
+    this.#tasks[slot] = task;
   }
 }
