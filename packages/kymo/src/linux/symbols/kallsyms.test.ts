@@ -58,7 +58,7 @@ test("addresses of zero say that they are hidden, why, and how to see them", () 
   const kernel = parseKallsyms(
     hidden,
     () => undefined,
-    () => "2",
+    () => "kernel.kptr_restrict is 2",
   );
   expect(kernel.hidden?.reason).toBe("kernel addresses are hidden (kernel.kptr_restrict is 2)");
   expect(kernel.hidden?.fix).toContain("kernel.kptr_restrict=0");

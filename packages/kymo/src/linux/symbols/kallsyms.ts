@@ -43,14 +43,17 @@ export function readKernelSymbols(proc: string, sys: string): KernelSymbols {
   );
 }
 
+/** The settings that decide who sees kernel addresses, for the message. */
 function restriction(proc: string): string {
-  try {
-    return String(
-      Number(new TextDecoder().decode(readUnsized(`${proc}/sys/kernel/kptr_restrict`, 64))),
-    );
-  } catch {
-    return "unknown"; // only makes the message less exact
-  }
+  const value = (name: string): string => {
+    try {
+      const bytes = readUnsized(`${proc}/sys/kernel/${name}`, 64);
+      return `kernel.${name} is ${new TextDecoder().decode(bytes).trim()}`;
+    } catch {
+      return `kernel.${name} cannot be read`;
+    }
+  };
+  return `${value("kptr_restrict")}, ${value("perf_event_paranoid")}`;
 }
 
 function noSymbols(reason: string, fix: string): KernelSymbols {
@@ -75,12 +78,12 @@ function kernelBuildId(sys: string, module: string | undefined): string | undefi
  *
  * @param text         kept: names are decoded from it on demand
  * @param buildIdOf    of a module, or of the kernel itself (undefined); asked once each
- * @param kptrRestrict value of kernel.kptr_restrict, for the message
+ * @param settings     those that hide addresses, for the message
  */
 export function parseKallsyms(
   text: Uint8Array,
   buildIdOf: (module: string | undefined) => string | undefined = () => undefined,
-  kptrRestrict: () => string = () => "unknown",
+  settings: () => string = () => "settings unknown",
 ): KernelSymbols {
   const { raw, anyAddress } = parseLines(text);
   if (raw.count === 0)
@@ -90,8 +93,8 @@ export function parseKallsyms(
     );
   if (!anyAddress)
     return noSymbols(
-      `kernel addresses are hidden (kernel.kptr_restrict is ${kptrRestrict()})`,
-      "run with sudo, or: sysctl kernel.kptr_restrict=0 (1 is enough with CAP_SYSLOG)",
+      `kernel addresses are hidden (${settings()})`,
+      "run with sudo, or: sudo sysctl kernel.kptr_restrict=0 kernel.perf_event_paranoid=1",
     );
   const table = new SymbolTable(raw, {
     strings: text,
