@@ -84,17 +84,18 @@ function heading(facts: FileFacts, contents: TraceContents): string[] {
       ? ""
       : ` (${facts.compression}; ${byteText(facts.bytesExpanded)} unpacked)`;
   const { metadata } = contents;
-  const shown = new Set(["command", "host", "kernel", "arch", "started", "kymo.version", "schema"]);
   const lines = [`${facts.file}: ${title}, ${byteText(facts.bytes)}${packed}`];
   const add = (label: string, text: string | undefined): void => {
-    if (text !== undefined && text !== "") lines.push(`  ${label.padEnd(10)}${printable(text)}`);
+    if (text !== undefined && text !== "") lines.push(`  ${label.padEnd(12)}${printable(text)}`);
   };
-  const { command, host, kernel, arch, started, "kymo.version": version } = metadata;
+  const { command, host, kernel, arch, started, schema: _, ...others } = metadata;
+  const { "kymo.version": version, "kymo.cpu_ns": ownNs, ...rest } = others;
   add("command", command);
   add("host", [host, kernel, arch].filter(Boolean).join(", "));
   add("started", started);
   add("made by", version && `kymo ${version}`);
-  for (const [key, value] of Object.entries(metadata)) if (!shown.has(key)) add(`${key} `, value);
+  add("own cost", ownNs && `${durationText(Number(ownNs))} of CPU for the recording itself`);
+  for (const [key, value] of Object.entries(rest)) add(`${key} `, value);
   if (contents.from === undefined) add("time", "no events");
   else
     add(
