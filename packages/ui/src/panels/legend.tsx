@@ -51,9 +51,9 @@ export function Legend({ page }: { page: Page }) {
             </i>
             {kinds.has("sched")
               ? kinds.has("slice")
-                ? "CPUs: one colour a process; slices: one a name"
-                : "CPUs: one colour a process"
-              : "one colour a name"}
+                ? "CPUs: a colour for each process; slices: for each name"
+                : "CPUs: a colour for each process"
+              : "Slices: a colour for each name"}
           </span>
           {kinds.has("sample") && (
             <span class="entry">

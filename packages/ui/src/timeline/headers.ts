@@ -133,9 +133,10 @@ export class Headers {
     line.title.textContent = node.title;
     line.id.textContent = node.idText.replace(/^(pid|tid) /, "");
     line.facts.textContent = text;
-    const hasBar = share > 0 && node.kind !== "group" && item.height >= 20;
+    const timed = node.kind === "process" || node.kind === "thread";
+    const hasBar = timed && / CPU\b/.test(node.facts) && item.height >= 34;
     line.bar.hidden = !hasBar;
-    if (hasBar) line.bar.style.width = `${Math.max(1, Math.min(1, share) * 100)}%`;
+    if (hasBar) line.bar.style.setProperty("--share", `${Math.min(1, share) * 100}%`);
   }
 
   /** CPU or busy time over the trace's length: 1 is one CPU's worth. */

@@ -17,7 +17,11 @@ export const spanOf = (range: TimeRange): number => range.to - range.from;
 
 /** The whole trace with 1 % air at both ends; 1 ms when the trace has no length. */
 export function limitsOf(fromNs: number, toNs: number): Limits {
-  if (!(toNs > fromNs)) return { from: fromNs || 0, to: (fromNs || 0) + 1e6, minSpan: MIN_SPAN_NS };
+  if (!(toNs > fromNs)) {
+    // An empty trace says (Infinity, −Infinity).
+    const from = Number.isFinite(fromNs) ? fromNs : 0;
+    return { from, to: from + 1e6, minSpan: MIN_SPAN_NS };
+  }
   const air = (toNs - fromNs) * 0.01;
   return { from: fromNs - air, to: toNs + air, minSpan: MIN_SPAN_NS };
 }

@@ -89,6 +89,8 @@ export class Timeline {
   private requested = "";
   private settleTimer: ReturnType<typeof setTimeout> | undefined;
   private viewChangedAt = 0;
+  /** Since when the newest strip is not exactly what should be shown; undefined while it is. */
+  private staleSince: number | undefined;
 
   constructor(canvas: HTMLCanvasElement, store: Store, client: EngineClient) {
     const context = canvas.getContext("2d", { alpha: false });
@@ -101,6 +103,7 @@ export class Timeline {
     client.onStrip = (strip, requestedAt) => {
       if (this.store.summary.value === undefined) return;
       this.strips.add(strip, requestedAt);
+      this.staleSince = requestedAt >= this.viewChangedAt ? undefined : requestedAt;
       this.stats.strip(performance.now());
       this.invalidate();
     };
@@ -341,6 +344,7 @@ export class Timeline {
     if (key === this.requested) return;
     this.requested = key;
     this.viewChangedAt = now;
+    this.staleSince ??= now;
     this.client.viewport(request, now);
   }
 
@@ -355,9 +359,8 @@ export class Timeline {
 
   /** ms since the picture was right: 0 when the newest strip was drawn for exactly this view. */
   stripAge(now = performance.now()): number {
-    const newest = this.strips.newest;
-    if (!newest) return 0;
-    return newest.requestedAt >= this.viewChangedAt ? 0 : now - newest.requestedAt;
+    if (!this.strips.newest || this.staleSince === undefined) return 0;
+    return Math.max(0, now - this.staleSince);
   }
 
   private areaOnScreen() {
