@@ -51,12 +51,17 @@ export async function hostFile(file: string): Promise<EngineHost> {
   const engines = new Set<Engine>();
   const database = new LazyDatabase(open);
   const failed = loaded.then(() => failureOf(open));
-  const timer = { late: () => {} };
+  let forget = (): void => {};
   const ready = new Promise<void>((resolve, reject) => {
+    // A reader has taken the first part of the file: it is a trace.
+    const unsubscribe = open.onChange(() => open.bytes > 0 && open.loading && resolve());
     const late = setTimeout(resolve, READY_MS);
-    timer.late = () => clearTimeout(late);
-    failed.then((error) => {
+    forget = () => {
       clearTimeout(late);
+      unsubscribe();
+    };
+    void failed.then((error) => {
+      forget();
       if (error === undefined) resolve();
       else reject(error);
     });
@@ -92,7 +97,7 @@ export async function hostFile(file: string): Promise<EngineHost> {
       };
     },
     async close() {
-      timer.late();
+      forget();
       for (const engine of engines) engine.close();
       engines.clear();
       open.stop();

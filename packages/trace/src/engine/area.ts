@@ -1,11 +1,10 @@
 /** Statistics of an area selection: slices by name, thread states, counters. A job: yields often. */
-import type { TrackId } from "../model/sink.ts";
 import type { AnyRow, Row, Trace } from "../model/trace.ts";
 import { stateSums } from "./details.ts";
 import { chunkBefore, endAt, forEachIn, lowerBound } from "./locate.ts";
+import { displayName, eventName } from "./names.ts";
 import { childRow } from "./nesting.ts";
 import type { EngineMessage } from "./protocol.ts";
-import { eventName } from "./raster.ts";
 
 /** Names in one answer: those with the most time. */
 export const MAX_NAMES = 1000;
@@ -163,5 +162,5 @@ function counterStats(
   hold(Math.min(to, Math.max(since, trace.toNs)));
   if (min > max) return [];
   const mean = held > 0 ? weighted / held : value;
-  return [{ name: trace.trackName(row.track as TrackId), min, max, mean }];
+  return [{ name: displayName(trace, row.track), min, max, mean }];
 }

@@ -10,10 +10,10 @@ import type { AnyRow, Chunk, Row, StackTable, Trace } from "../model/trace.ts";
 import type { FlowLinks } from "./flows.ts";
 import { covering, endAt, forEachIn, indexAt, type Place, placeOf, spanAt } from "./locate.ts";
 import type { NameDurations } from "./name-durations.ts";
+import { displayName, eventName } from "./names.ts";
 import { childRow, selfTime } from "./nesting.ts";
 import { stateClass, stateTitle } from "./palette.ts";
 import type { EventDetails, EventRef } from "./protocol.ts";
-import { eventName } from "./raster.ts";
 import { formatNs, formatValue } from "./units.ts";
 
 type Facts = EventDetails["facts"][number][];
@@ -55,7 +55,7 @@ export function eventDetails(
     index,
     kind: row.kind,
     track: row.track,
-    name: row.kind === "counter" ? trace.trackName(row.track) : eventName(trace, row.kind, key),
+    name: row.kind === "counter" ? displayName(trace, row.track) : eventName(trace, row.kind, key),
     category: event === undefined ? "" : trace.strings.get(event.chunk.category[at]! as StringId),
     ts,
     dur: open ? -1 : end - ts,
@@ -84,7 +84,7 @@ function trackPath(trace: Trace, track: TrackId): string[] {
   for (let steps = 0; at !== undefined && at >= 0 && steps < 16; steps++) {
     const info: Trace["tracks"][number] | undefined = trace.tracks[at];
     if (info === undefined || (info.kind === "host" && at !== track)) break;
-    path.unshift(trace.trackName(at));
+    path.unshift(displayName(trace, at));
     at = info.parent;
   }
   return path;

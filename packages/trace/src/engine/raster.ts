@@ -6,6 +6,7 @@ import type { StringId, TrackId } from "../model/sink.ts";
 import type { AnyRow, Row, Trace } from "../model/trace.ts";
 import { counterCurve } from "./counter-curve.ts";
 import type { LevelOfDetail } from "./lod.ts";
+import { eventName } from "./names.ts";
 import {
   FILLS,
   faded,
@@ -15,7 +16,6 @@ import {
   pixel,
   stateClass,
   stateInk,
-  stateTitle,
   type Theme,
 } from "./palette.ts";
 import type { Strip, ViewportRequest } from "./protocol.ts";
@@ -258,22 +258,6 @@ class Labels {
 function isQuiet(trace: Trace, key: number): boolean {
   const state = stateClass(trace.strings.get(key as StringId));
   return state === "sleeping" || state === "ended";
-}
-
-/** What an event is called, by its row's kind and its key. */
-export function eventName(trace: Trace, kind: AnyRow["kind"], key: number): string {
-  if (kind === "slice" || kind === "instant") return trace.strings.get(key as StringId);
-  if (kind === "thread_state") return stateTitle(trace.strings.get(key as StringId));
-  if (kind === "sched") {
-    const tid = trace.tracks[key]?.tid;
-    const name = trace.trackName(key as TrackId);
-    return tid === undefined ? name : `${name} ${tid}`;
-  }
-  if (kind === "sample" && key > 0) {
-    const frame = trace.stacks.frame[key - 1];
-    return frame === undefined ? "sample" : (trace.frames[frame]?.name ?? "sample");
-  }
-  return kind === "sample" ? "sample" : "";
 }
 
 /** Pixel pairs of the intervals in which events were lost. */

@@ -5,6 +5,7 @@
 import type { TrackId } from "../model/sink.ts";
 import type { AnyRow, Chunk, Trace } from "../model/trace.ts";
 import { durationAt } from "../model/trace.ts";
+import { displayName } from "./names.ts";
 import { NameMatches } from "./palette.ts";
 import type { EngineMessage, SearchHit } from "./protocol.ts";
 
@@ -46,8 +47,8 @@ export function* search(
   }
   for (const [track, info] of trace.tracks.entries()) {
     if (info.kind !== "thread" && info.kind !== "process") continue;
-    const name = trace.trackName(track as TrackId);
-    if (name === "" || !matches.hasText(name)) continue;
+    const name = displayName(trace, track as TrackId);
+    if (!matches.hasText(name)) continue;
     const row = firstRow(trace, track as TrackId);
     const chunk = row?.chunks.find((each: Chunk) => each.length > 0);
     if (row === undefined || chunk === undefined) continue;

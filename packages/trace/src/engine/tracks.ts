@@ -9,6 +9,7 @@
  */
 import type { TrackId, TrackInfo } from "../model/sink.ts";
 import type { Trace } from "../model/trace.ts";
+import { displayName } from "./names.ts";
 import type { TrackNode } from "./protocol.ts";
 import type { RowTotals } from "./row-totals.ts";
 import { formatNs, formatValue, plural } from "./units.ts";
@@ -116,7 +117,7 @@ function draft(
         : { id: row.id, kind, lane, length },
     );
   }
-  const name = trace.trackName(id as TrackId) || fallbackName(info);
+  const name = displayName(trace, id as TrackId);
   const parent: number | undefined =
     info.parent !== undefined && info.parent >= 0 ? info.parent : undefined;
   return {
@@ -132,13 +133,6 @@ function draft(
     totalBusyNs: 0,
     totalEvents: 0,
   };
-}
-
-function fallbackName(info: TrackInfo): string {
-  if (info.kind === "cpu") return `CPU ${info.cpu ?? "?"}`;
-  if (info.kind === "process") return `Process ${info.pid ?? "?"}`;
-  if (info.kind === "thread") return `Thread ${info.tid ?? "?"}`;
-  return `(${info.kind})`;
 }
 
 /** True when `parent` hangs below `one`: a track made its own ancestor by a damaged file becomes a root. */
