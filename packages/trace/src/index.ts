@@ -1,6 +1,10 @@
+export * from "./filters/forward.ts";
+export * from "./filters/tee.ts";
 export * from "./formats/format.ts";
 export { formats } from "./formats/registry.gen.ts";
+export * from "./model/batch.ts";
 export * from "./model/builder.ts";
+export * from "./model/replay.ts";
 export * from "./model/sink.ts";
 export * from "./model/trace.ts";
 export { detectFormat, HEAD_BYTES, hasExtension } from "./read/detect.ts";
