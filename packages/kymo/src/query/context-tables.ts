@@ -438,6 +438,7 @@ export function flameTable(
             samples[stack]! += 1;
           }
       }
+      /** Samples of the node and of all below it. */
       const seen = new Float64Array(samples);
       total.set(self);
       // A caller's id is smaller than its callees'.
@@ -450,7 +451,7 @@ export function flameTable(
       const nodes: Node[] = [];
       for (let id = 0; id < length; id++)
         if (seen[id]! > 0)
-          nodes.push({ id, self: self[id]!, total: total[id]!, samples: seen[id]! });
+          nodes.push({ id, self: self[id]!, total: total[id]!, samples: samples[id]! });
       return nodes;
     },
   );

@@ -126,7 +126,7 @@ describe("tables", () => {
     expect(
       await rows("SELECT name, self_ns, total_ns, samples FROM callstack_flamegraph() ORDER BY id"),
     ).toEqual([
-      ["_start", 1000, 2000, 2],
+      ["_start", 1000, 2000, 1],
       ["work", 1000, 1000, 1],
     ]);
     expect(
