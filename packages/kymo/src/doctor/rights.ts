@@ -51,10 +51,10 @@ function userName(): string {
 }
 
 const paranoidMeaning: readonly (readonly [from: number, text: string])[] = [
-  [3, "users may record nothing (a patch of Debian, Ubuntu and Android)"],
+  [3, "users may record nothing on Debian, Ubuntu and Android kernels; elsewhere as at 2"],
   [2, "users may record their own processes, in user space only"],
   [1, "users may record their own processes, kernel included"],
-  [0, "users may record whole CPUs, but no raw tracepoint data"],
+  [0, "users may sample whole CPUs, but not read tracepoints"],
   [-1, "users may record everything"],
 ];
 

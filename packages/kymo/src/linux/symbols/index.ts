@@ -74,6 +74,7 @@ export class Symbolizer {
   readonly #names: Map<string, FrameInfo> = new Map();
   #tableBytes = 0;
   #kernel: KernelSymbols | undefined;
+  #hiddenTold = false;
   readonly #kernelFrames: Map<bigint, FrameInfo> = new Map();
   #vdso: Module | "none" | undefined;
 
@@ -151,22 +152,21 @@ export class Symbolizer {
   #kernelFrame(ip: bigint): FrameInfo {
     const known = this.#kernelFrames.get(ip);
     if (known !== undefined) return known;
-    const frame = this.#kernelSymbols().frame(ip);
+    const symbols = this.#kernelSymbols();
+    if (symbols.hidden !== undefined && !this.#hiddenTold) {
+      this.#hiddenTold = true;
+      const { reason, fix } = symbols.hidden;
+      const message = `kernel functions have no names: ${reason}; ${fix}`;
+      this.#onProblem({ kind: "unsupported", message });
+    }
+    const frame = symbols.frame(ip);
     if (this.#kernelFrames.size >= frameLimit) this.#kernelFrames.clear();
     this.#kernelFrames.set(ip, frame);
     return frame;
   }
 
   #kernelSymbols(): KernelSymbols {
-    if (this.#kernel === undefined) {
-      this.#kernel = readKernelSymbols(this.#proc, this.#sys);
-      const hidden = this.#kernel.hidden;
-      if (hidden !== undefined)
-        this.#onProblem({
-          kind: "unsupported",
-          message: `kernel functions have no names: ${hidden.reason}; ${hidden.fix}`,
-        });
-    }
+    this.#kernel ??= readKernelSymbols(this.#proc, this.#sys);
     return this.#kernel;
   }
 
