@@ -7,5 +7,6 @@ export const format: Format = {
   extensions: ["pftrace", "perfetto-trace", "pb", "perfetto"],
   spec: "https://perfetto.dev/docs/reference/trace-packet-proto",
   detect,
+  stream: async (sink) => new (await import("./reader.ts")).PerfettoReader(sink),
   writer: async (out) => new (await import("./writer.ts")).PerfettoWriter(out),
 };

@@ -1,0 +1,58 @@
+/** What the parts of the reader share: the sink, time, and counts of what could not be used. */
+import type { Ns, ProblemKind, StringId, TraceSink } from "../../model/sink.ts";
+import type { Interned } from "./sequence.ts";
+
+interface Count {
+  readonly kind: ProblemKind;
+  readonly message: string;
+  readonly byteOffset: number;
+  count: number;
+}
+/** Kinds of problems counted apart; a damaged file must not make a list of its own. */
+const MAX_KINDS = 256;
+
+export class ReaderContext {
+  readonly sink: TraceSink;
+  /** Latest time seen, ns since the trace's origin. */
+  newest = 0;
+  /** Offset in the file of the packet being read. */
+  offset = 0;
+  private readonly counts = new Map<string, Count>();
+  /** How a time since the clocks' base becomes one since the origin. */
+  shift = 0;
+
+  constructor(sink: TraceSink) {
+    this.sink = sink;
+  }
+
+  /** Counts something that was not used; reported once, at the end. */
+  count(kind: ProblemKind, message: string, count = 1): void {
+    const known = this.counts.get(message);
+    if (known !== undefined) known.count += count;
+    else if (this.counts.size < MAX_KINDS)
+      this.counts.set(message, { kind, message, count, byteOffset: this.offset });
+  }
+
+  /** Reports what was counted. */
+  report(): void {
+    for (const { kind, message, count, byteOffset } of this.counts.values())
+      this.sink.problem({ kind, message, count, byteOffset });
+    this.counts.clear();
+  }
+
+  ns(time: number): Ns {
+    const at = time + this.shift;
+    if (at > this.newest) this.newest = at;
+    return at as Ns;
+  }
+
+  /** The sink's id of an interned text; "" where it was never defined (counted). */
+  id(entry: Interned | undefined, what: string): StringId {
+    if (entry === undefined) {
+      this.count("malformed", `interned ${what} used before they were defined`);
+      return 0 as StringId;
+    }
+    if (entry.id < 0) entry.id = this.sink.string(entry.text);
+    return entry.id as StringId;
+  }
+}

@@ -1,0 +1,4 @@
+import { checkFormat } from "../../testing/check-format.ts";
+import { format } from "./index.ts";
+
+checkFormat(format);

@@ -1,0 +1,629 @@
+/**
+ * A Perfetto trace (protobuf) → trace events.
+ *
+ *     bytes ─► Framing ─► packet ─┬ sequence: cleared?, defaults, interned data
+ *                                 ├ time: Clocks
+ *                                 └ data: TrackEvents · FtraceReader · tracks, processes · samples
+ *
+ * Packets come in the file's order, which is not that of time: the sink sorts. What ftrace says of threads waits until
+ * a process tree has said which process they belong to, or until enough has been held back.
+ */
+import { Unzlib } from "fflate";
+import type { TraceSink } from "../../model/sink.ts";
+import { NO_STACK, type Ns, type TrackId } from "../../model/sink.ts";
+import { ProtoError, ProtoReader } from "../../wire/protobuf-reader.ts";
+import type { StreamReader } from "../format.ts";
+import { type ClockReading, Clocks } from "./clocks.ts";
+import { ReaderContext } from "./context.ts";
+import { Framing } from "./framing.ts";
+import { type BundleSource, FtraceReader } from "./ftrace.ts";
+import { clockDomain } from "./kymo.ts";
+import { Machine } from "./machine.ts";
+import {
+  BuiltinClock,
+  Clock,
+  ClockSnapshot,
+  PerfSample,
+  ProcessDescriptor,
+  ProcessTree,
+  SequenceFlag,
+  StreamingProfilePacket,
+  SystemInfo,
+  ThreadDescriptor,
+  Trace,
+  TracePacket,
+  TreeProcess,
+  TreeThread,
+  Utsname,
+} from "./records.ts";
+import { Sequence } from "./sequence.ts";
+import { Stacks } from "./stacks.ts";
+import { TrackEvents } from "./track-events.ts";
+import { TrackTable } from "./track-table.ts";
+
+const MAX_SEQUENCES = 1 << 16;
+const MAX_MACHINES = 256;
+/** Ftrace bundles held back while no process tree has come. */
+const MAX_HELD_BYTES = 24 * 1024 * 1024;
+/** What one compressed packet may expand to; recorders keep them under 512 KiB. */
+const MAX_EXPANDED_BYTES = 32 * 1024 * 1024;
+const MAX_COMPRESSION_DEPTH = 2;
+/** Timestamps up to here are exact as they are; beyond, the trace gets an origin of its own. */
+const EXACT_NS = 2n ** 52n;
+const HOUR_NS = 3_600_000_000_000n;
+const TWO_32 = 2 ** 32;
+
+/** Packets without anything to show: recorder's notes. */
+const QUIET: ReadonlySet<number> = new Set([
+  TracePacket.traceConfig,
+  TracePacket.traceStats,
+  TracePacket.ftraceStats,
+  TracePacket.synchronizationMarker,
+  TracePacket.traceUuid,
+  TracePacket.serviceEvent,
+  TracePacket.extensionDescriptor,
+  TracePacket.uiState,
+  TracePacket.rangeOfInterest,
+  TracePacket.cpuInfo,
+]);
+
+export class PerfettoReader implements StreamReader {
+  private readonly context: ReaderContext;
+  private readonly framing: Framing;
+  private readonly clocks = new Clocks();
+  private readonly sequences = new Map<number, Sequence>();
+  private readonly machines = new Map<number, Machine>();
+  private readonly tracks: TrackTable;
+  private readonly stacks: Stacks;
+  private readonly trackEvents: TrackEvents;
+  private readonly ftrace: FtraceReader;
+  private readonly cursor = new ProtoReader();
+  private readonly inner = new ProtoReader();
+  private readonly nested = new ProtoReader();
+  private started = false;
+  private held: BundleSource[] = [];
+  private heldBytes = 0;
+  private sawTree = false;
+  private compressionDepth = 0;
+
+  constructor(sink: TraceSink) {
+    this.context = new ReaderContext(sink);
+    this.tracks = new TrackTable(this.context);
+    this.stacks = new Stacks(this.context);
+    this.trackEvents = new TrackEvents(this.context, this.tracks, this.stacks);
+    this.ftrace = new FtraceReader(this.context, this.clocks);
+    this.framing = new Framing({
+      packet: (bytes, from, to, offset) => this.packet(bytes, from, to, offset),
+      damaged: (offset, message) =>
+        sink.problem({
+          kind: "malformed",
+          message: `${message}; the rest of the file was not read`,
+          byteOffset: offset,
+        }),
+    });
+  }
+
+  push(chunk: Uint8Array): void {
+    this.framing.push(chunk);
+  }
+
+  end(): void {
+    const cut = this.framing.end();
+    this.trackEvents.flush();
+    this.releaseHeld();
+    if (!this.started) this.start();
+    this.tracks.end();
+    if (cut !== undefined)
+      this.context.sink.problem({
+        kind: "truncated",
+        message: `the last packet is cut short: ${cut.left} bytes of it are there`,
+        byteOffset: cut.offset,
+      });
+    this.context.report();
+    this.context.sink.watermark(Infinity as Ns);
+  }
+
+  // ── Packets ───────────────────────────────────────────────────────────────────────────────────
+
+  private packet(bytes: Uint8Array, from: number, to: number, offset: number): void {
+    this.context.offset = offset;
+    try {
+      this.readPacket(bytes, from, to);
+    } catch (error) {
+      if (!(error instanceof ProtoError)) throw error;
+      this.trackEvents.abandon();
+      this.context.count(
+        "malformed",
+        `packets that are no valid protobuf (first: ${error.message})`,
+      );
+    }
+  }
+
+  private readPacket(bytes: Uint8Array, from: number, to: number): void {
+    const packet = this.cursor.over(bytes, from, to);
+    let hasTime = false;
+    let timeHigh = 0;
+    let timeLow = 0;
+    let clock = 0;
+    let sequenceId = 0;
+    let flags = 0;
+    let cleared = false;
+    let dropped = false;
+    let first = false;
+    let machineId = 0;
+    let kind = 0;
+    let start = 0;
+    let stop = 0;
+    let internedStart = -1;
+    let internedStop = 0;
+    let defaultsStart = -1;
+    let defaultsStop = 0;
+    while (packet.next())
+      switch (packet.field) {
+        case TracePacket.timestamp:
+          hasTime = true;
+          timeHigh = packet.high;
+          timeLow = packet.low;
+          break;
+        case TracePacket.timestampClockId:
+          clock = packet.number();
+          break;
+        case TracePacket.trustedPacketSequenceId:
+          sequenceId = packet.number();
+          break;
+        case TracePacket.sequenceFlags:
+          flags = packet.low;
+          break;
+        case TracePacket.incrementalStateCleared:
+          cleared = packet.bool();
+          break;
+        case TracePacket.previousPacketDropped:
+          dropped = packet.bool();
+          break;
+        case TracePacket.firstPacketOnSequence:
+          first = packet.bool();
+          break;
+        case TracePacket.machineId:
+          machineId = packet.number();
+          break;
+        case TracePacket.internedData:
+          internedStart = packet.start;
+          internedStop = packet.stop;
+          break;
+        case TracePacket.tracePacketDefaults:
+          defaultsStart = packet.start;
+          defaultsStop = packet.stop;
+          break;
+        case TracePacket.trustedUid:
+        case TracePacket.trustedPid:
+          break;
+        default:
+          if (packet.wire === 2) {
+            kind = packet.field;
+            start = packet.start;
+            stop = packet.stop;
+          } else this.context.count("unsupported", `packets' field ${packet.field} is not read`);
+      }
+
+    const sequence = this.sequence(sequenceId);
+    if (cleared || (flags & SequenceFlag.incrementalStateCleared) !== 0) {
+      if (sequence.isKymo) this.trackEvents.flush();
+      sequence.clear();
+    }
+    // A sequence's first packet is always marked so: nothing is known to be missing then.
+    else if (dropped && sequence.seen && !first) {
+      sequence.valid = false;
+      this.context.count("lost-events", "packets were dropped by the recorder");
+    }
+    sequence.seen = true;
+    if (defaultsStart >= 0) sequence.defaults(this.inner.over(bytes, defaultsStart, defaultsStop));
+    if (internedStart >= 0) {
+      const left = sequence.intern(this.inner.over(bytes, internedStart, internedStop));
+      if (left > 0) this.context.count("malformed", "interned entries beyond the limit", left);
+    }
+    if (kind === 0) return;
+    if ((flags & SequenceFlag.needsIncrementalState) !== 0 && !sequence.valid) {
+      this.context.count(
+        "lost-events",
+        "packets skipped because what they refer to was lost before them",
+      );
+      return;
+    }
+    if (kind === TracePacket.clockSnapshot) {
+      this.clockSnapshot(bytes, start, stop, sequence);
+      return;
+    }
+    let time: number | undefined;
+    if (hasTime) {
+      time = this.clocks.time(sequenceId, clock !== 0 ? clock : sequence.clock, timeHigh, timeLow);
+      if (time === undefined) {
+        this.context.count(
+          "clock",
+          `packets on clock ${clock !== 0 ? clock : sequence.clock}, which no snapshot relates to the trace's`,
+        );
+        return;
+      }
+    }
+    this.dispatch(kind, bytes, start, stop, time, sequence, this.machine(machineId));
+  }
+
+  private dispatch(
+    kind: number,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    time: number | undefined,
+    sequence: Sequence,
+    machine: Machine,
+  ): void {
+    switch (kind) {
+      case TracePacket.trackEvent:
+        if (!this.started) this.start(sequence, bytes, from, to);
+        this.trackEvents.read(bytes, from, to, time, sequence, machine, this.legacyTime);
+        return;
+      case TracePacket.trackDescriptor:
+        this.trackEvents.flush();
+        this.tracks.describe(this.inner.over(bytes, from, to), sequence, machine);
+        return;
+      case TracePacket.ftraceEvents:
+        this.bundle(bytes, from, to, sequence, machine);
+        return;
+      case TracePacket.processTree:
+        this.processTree(this.inner.over(bytes, from, to), sequence, machine);
+        return;
+      case TracePacket.perfSample:
+        this.sample(this.inner.over(bytes, from, to), time, sequence, machine);
+        return;
+      case TracePacket.streamingProfilePacket:
+        this.streamingProfile(this.inner.over(bytes, from, to), time, sequence, machine);
+        return;
+      case TracePacket.threadDescriptor:
+        this.threadDescriptor(this.inner.over(bytes, from, to), sequence, machine);
+        return;
+      case TracePacket.processDescriptor:
+        this.processDescriptor(this.inner.over(bytes, from, to), machine);
+        return;
+      case TracePacket.systemInfo:
+        this.systemInfo(this.inner.over(bytes, from, to), sequence);
+        return;
+      case TracePacket.compressedPackets:
+        this.compressed(bytes, from, to);
+        return;
+      default:
+        if (!QUIET.has(kind))
+          this.context.count("unsupported", `packets of field ${kind} are not read`);
+    }
+  }
+
+  private sequence(id: number): Sequence {
+    let sequence = this.sequences.get(id);
+    if (sequence === undefined) {
+      sequence = new Sequence(id);
+      if (this.sequences.size < MAX_SEQUENCES) this.sequences.set(id, sequence);
+    }
+    return sequence;
+  }
+
+  private machine(id: number): Machine {
+    let machine = this.machines.get(id);
+    if (machine === undefined) {
+      const host =
+        id === 0 || this.machines.size >= MAX_MACHINES
+          ? undefined
+          : this.context.sink.track({ kind: "host", name: `machine ${id}` });
+      machine = new Machine(this.context, host);
+      if (this.machines.size < MAX_MACHINES) this.machines.set(id, machine);
+    }
+    return machine;
+  }
+
+  // ── Time ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** Declares the trace's clock: as kymo's own first event says, or as the file's clocks allow. */
+  private start(sequence?: Sequence, bytes?: Uint8Array, from = 0, to = 0): void {
+    this.started = true;
+    const { base } = this.clocks;
+    const own = sequence?.isKymo
+      ? this.trackEvents.traceEvent(sequence, bytes!, from, to)
+      : undefined;
+    const originNs = own?.originNs ?? (base < EXACT_NS ? 0n : base - HOUR_NS);
+    const domain = own?.domain ?? clockDomain(this.clocks.primary) ?? "unknown";
+    this.context.shift = Number(base - originNs);
+    this.context.sink.clock({ domain, originNs, errorNs: own?.errorNs ?? 0 });
+  }
+
+  private clockSnapshot(bytes: Uint8Array, from: number, to: number, sequence: Sequence): void {
+    const snapshot = this.inner.over(bytes, from, to);
+    const readings: ClockReading[] = [];
+    while (snapshot.next())
+      if (snapshot.field === ClockSnapshot.primaryTraceClock)
+        this.clocks.setPrimary(snapshot.number());
+      else if (snapshot.field === ClockSnapshot.clocks && readings.length < 128) {
+        const entry = this.nested.into(snapshot);
+        let clock = 0;
+        let high = 0;
+        let low = 0;
+        let incremental = false;
+        let multiplier = 1;
+        while (entry.next())
+          if (entry.field === Clock.clockId) clock = entry.number();
+          else if (entry.field === Clock.timestamp) {
+            high = entry.high | 0;
+            low = entry.low;
+          } else if (entry.field === Clock.isIncremental) incremental = entry.bool();
+          else if (entry.field === Clock.unitMultiplierNs) multiplier = entry.number() || 1;
+        readings.push({ clock, high, low, incremental, multiplier });
+      }
+    if (!this.clocks.snapshot(sequence.id, readings))
+      this.context.count("clock", "clock snapshots without a clock that is related to the trace's");
+    // kymo tells its snapshots apart from those that only carry its own clocks.
+    if (sequence.isKymo) return;
+    const known = readings.flatMap(({ clock, high, low }) => {
+      const domain = clockDomain(clock);
+      return domain === undefined
+        ? []
+        : ([[domain, BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low))]] as const);
+    });
+    if (known.length < 2) return;
+    if (!this.started) this.start();
+    this.context.sink.clockSnapshot(known);
+  }
+
+  private readonly legacyTime = (us: number): number | undefined => {
+    const ns = us * 1000;
+    const high = Math.floor(ns / TWO_32);
+    return this.clocks.time(0, BuiltinClock.monotonic, high, ns - high * TWO_32);
+  };
+
+  // ── Scheduling ────────────────────────────────────────────────────────────────────────────────
+
+  private bundle(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    sequence: Sequence,
+    machine: Machine,
+  ): void {
+    const isKymo = sequence.isKymo;
+    if (isKymo || this.sawTree) {
+      if (!this.started) this.start();
+      this.ftrace.read({ bytes, from, to, sequence, machine, isKymo });
+      return;
+    }
+    this.held.push({
+      bytes: bytes.slice(from, to),
+      from: 0,
+      to: to - from,
+      sequence,
+      machine,
+      isKymo,
+    });
+    this.heldBytes += to - from;
+    if (this.heldBytes > MAX_HELD_BYTES) this.releaseHeld();
+  }
+
+  private releaseHeld(): void {
+    this.sawTree = true;
+    const { held } = this;
+    this.held = [];
+    if (held.length > 0 && !this.started) this.start();
+    for (const source of held)
+      try {
+        this.ftrace.read(source);
+      } catch (error) {
+        if (!(error instanceof ProtoError)) throw error;
+        this.context.count(
+          "malformed",
+          `packets that are no valid protobuf (first: ${error.message})`,
+        );
+      }
+  }
+
+  private processTree(tree: ProtoReader, sequence: Sequence, machine: Machine): void {
+    const entry = this.nested;
+    while (tree.next())
+      if (tree.field === ProcessTree.processes) {
+        entry.into(tree);
+        let pid = -1;
+        let ppid = -1;
+        let name = "";
+        while (entry.next())
+          if (entry.field === TreeProcess.pid) pid = entry.int32();
+          else if (entry.field === TreeProcess.ppid) ppid = entry.int32();
+          else if (entry.field === TreeProcess.cmdline) name ||= entry.text();
+        if (pid < 0) continue;
+        if (ppid >= 0) machine.parentPids.set(pid, ppid);
+        if (!sequence.isKymo) machine.process(pid, name);
+      } else if (tree.field === ProcessTree.threads) {
+        entry.into(tree);
+        let tid = -1;
+        let tgid = -1;
+        let name = "";
+        while (entry.next())
+          if (entry.field === TreeThread.tid) tid = entry.int32();
+          else if (entry.field === TreeThread.tgid) tgid = entry.int32();
+          else if (entry.field === TreeThread.name) name = entry.text();
+        if (tid > 0 && tgid > 0) machine.treeThread(tid, tgid, name);
+      }
+    if (!sequence.isKymo && !this.sawTree) this.releaseHeld();
+  }
+
+  // ── Samples ───────────────────────────────────────────────────────────────────────────────────
+
+  private sample(
+    message: ProtoReader,
+    time: number | undefined,
+    sequence: Sequence,
+    machine: Machine,
+  ): void {
+    let cpu = -1;
+    let pid = 0;
+    let tid = 0;
+    let stack = 0;
+    let lost = 0;
+    let isNote = false;
+    while (message.next())
+      switch (message.field) {
+        case PerfSample.cpu:
+          cpu = message.int32();
+          break;
+        case PerfSample.pid:
+          pid = message.int32();
+          break;
+        case PerfSample.tid:
+          tid = message.int32();
+          break;
+        case PerfSample.callstackIid:
+          stack = message.number();
+          break;
+        case PerfSample.kernelRecordsLost:
+          lost = message.number();
+          break;
+        case PerfSample.sampleSkippedReason:
+        case PerfSample.producerEvent:
+          isNote = true;
+          break;
+      }
+    if (time === undefined) {
+      this.context.count("malformed", "samples without a timestamp");
+      return;
+    }
+    if (!this.started) this.start();
+    const { sink } = this.context;
+    const ts = this.context.ns(time);
+    if (lost > 0) {
+      const message = "samples were lost: the kernel's buffer was full";
+      sink.problem({ kind: "lost-events", message, count: lost, to: ts, ...(cpu >= 0 && { cpu }) });
+      return;
+    }
+    if (isNote) {
+      this.context.count("lost-events", "samples that the recorder skipped");
+      return;
+    }
+    // The idle task is no thread.
+    if (tid === 0) return;
+    const thread: TrackId = machine.thread(tid, time, "", pid > 0 ? pid : undefined).track;
+    const id = stack === 0 ? NO_STACK : this.stacks.stack(sequence, stack);
+    sink.sample(thread, ts, id, this.weight(sequence), cpu);
+  }
+
+  private weight(sequence: Sequence): number {
+    if (sequence.sampleWeight > 0 || sequence.isKymo) return sequence.sampleWeight;
+    this.context.count("unsupported", "samples whose weight in time is not known count 1 ns each");
+    return 1;
+  }
+
+  private streamingProfile(
+    message: ProtoReader,
+    time: number | undefined,
+    sequence: Sequence,
+    machine: Machine,
+  ): void {
+    const stacks: number[] = [];
+    const deltas: number[] = [];
+    while (message.next())
+      if (message.field === StreamingProfilePacket.callstackIid) stacks.push(message.number());
+      else if (message.field === StreamingProfilePacket.timestampDeltaUs)
+        deltas.push(message.signed());
+    const from = sequence.referenceUs > 0 ? this.legacyTime(sequence.referenceUs) : time;
+    if (from === undefined || sequence.tid < 0) {
+      this.context.count("malformed", "streaming profiles without a thread or a time");
+      return;
+    }
+    if (!this.started) this.start();
+    const { track } = machine.thread(sequence.tid, from, "", sequence.pid);
+    let at = from;
+    stacks.forEach((stack, i) => {
+      const delta = (deltas[i] ?? 0) * 1000;
+      at += delta;
+      const id = this.stacks.stack(sequence, stack);
+      this.context.sink.sample(track, this.context.ns(at), id, Math.max(0, delta), -1);
+    });
+  }
+
+  // ── Declarations ──────────────────────────────────────────────────────────────────────────────
+
+  private threadDescriptor(thread: ProtoReader, sequence: Sequence, machine: Machine): void {
+    let pid = -1;
+    let tid = -1;
+    let name = "";
+    while (thread.next())
+      if (thread.field === ThreadDescriptor.pid) pid = thread.int32();
+      else if (thread.field === ThreadDescriptor.tid) tid = thread.signed();
+      else if (thread.field === ThreadDescriptor.threadName) name = thread.text();
+      else if (thread.field === ThreadDescriptor.referenceTimestampUs)
+        sequence.referenceUs = thread.signed();
+    if (tid < 0) return;
+    sequence.pid = pid;
+    sequence.tid = tid;
+    const entry = machine.thread(tid, Infinity, name, pid >= 0 ? pid : undefined);
+    machine.rename(entry, name);
+  }
+
+  private processDescriptor(process: ProtoReader, machine: Machine): void {
+    let pid = -1;
+    let name = "";
+    while (process.next())
+      if (process.field === ProcessDescriptor.pid) pid = process.int32();
+      else if (process.field === ProcessDescriptor.processName) name = process.text();
+      else if (process.field === ProcessDescriptor.cmdline) name ||= process.text();
+    if (pid >= 0) machine.process(pid, name);
+  }
+
+  private systemInfo(info: ProtoReader, sequence: Sequence): void {
+    while (info.next()) {
+      if (info.field !== SystemInfo.utsname) continue;
+      const names = this.nested.into(info);
+      let release = "";
+      let arch = "";
+      while (names.next())
+        if (names.field === Utsname.release) release = names.text();
+        else if (names.field === Utsname.machine) arch = names.text();
+      const version = /^(\d+)\.(\d+)/.exec(release);
+      if (version !== null)
+        this.ftrace.oldStates = Number(version[1]) * 1000 + Number(version[2]) < 4014;
+      if (sequence.isKymo) return;
+      if (release !== "") this.context.sink.metadata("kernel", release);
+      if (arch !== "") this.context.sink.metadata("arch", arch);
+    }
+  }
+
+  /** Packets within a packet: zlib, bounded. */
+  private compressed(bytes: Uint8Array, from: number, to: number): void {
+    if (this.compressionDepth >= MAX_COMPRESSION_DEPTH) {
+      this.context.count("malformed", "compressed packets nested in compressed packets");
+      return;
+    }
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    const unzlib = new Unzlib((piece) => {
+      size += piece.length;
+      if (size > MAX_EXPANDED_BYTES) throw new RangeError("too big");
+      pieces.push(piece);
+    });
+    try {
+      // In small steps, so that the limit is met before memory is.
+      for (let at = from; at < to; at += 4096)
+        unzlib.push(bytes.slice(at, Math.min(to, at + 4096)), at + 4096 >= to);
+    } catch (error) {
+      this.context.count(
+        "malformed",
+        `compressed packets that do not expand (${(error as Error).message})`,
+      );
+      if (size > MAX_EXPANDED_BYTES) return;
+    }
+    const expanded = new Uint8Array(size);
+    let at = 0;
+    for (const piece of pieces) {
+      expanded.set(piece, at);
+      at += piece.length;
+    }
+    this.compressionDepth++;
+    const packets = new ProtoReader().over(expanded, 0, size);
+    const { offset } = this.context;
+    while (packets.next())
+      if (packets.field === Trace.packet && packets.wire === 2)
+        this.packet(expanded, packets.start, packets.stop, offset);
+    this.compressionDepth--;
+  }
+}
