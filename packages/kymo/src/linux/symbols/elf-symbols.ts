@@ -8,7 +8,7 @@ import {
   sectionFlag,
   sectionType,
 } from "./elf.ts";
-import { type RawSymbols, rank, SymbolTable } from "./symbol-table.ts";
+import { lastAtMost, type RawSymbols, rank, SymbolTable } from "./symbol-table.ts";
 
 /** Past these a table is not read at all: 4 M symbols (chromium has 1.5 M), 256 MiB of names. */
 const symbolsLimit = 4 * 1024 * 1024;
@@ -43,7 +43,7 @@ function readTable(elf: Elf, section: ElfSection): SymbolTable | undefined {
   return new SymbolTable(raw, {
     strings,
     nameEnd: 1,
-    endOf: (address) => sectionEnd(elf, address),
+    endOf: codeEnds(elf),
   });
 }
 
@@ -94,15 +94,17 @@ function isLocalLabel(strings: Uint8Array, name: number): boolean {
   return (strings[name] === 0x2e && strings[name + 1] === 0x4c) || strings[name] === 0x24;
 }
 
-function sectionEnd(elf: Elf, address: number): number {
-  for (const section of elf.sections)
-    if (
-      (section.flags & sectionFlag.exec) !== 0 &&
-      address >= section.address &&
-      address < section.address + section.size
-    )
-      return section.address + section.size;
-  return Number.POSITIVE_INFINITY;
+/** Where the code section that holds an address ends; Infinity when none does. */
+function codeEnds(elf: Elf): (address: number) => number {
+  const code = elf.sections
+    .filter(({ flags, size }) => (flags & sectionFlag.exec) !== 0 && size > 0)
+    .sort((a, b) => a.address - b.address);
+  const starts = Float64Array.from(code, ({ address }) => address);
+  return (address) => {
+    const section = code[lastAtMost(starts, address)];
+    const end = section === undefined ? 0 : section.address + section.size;
+    return address < end ? end : Number.POSITIVE_INFINITY;
+  };
 }
 
 /**

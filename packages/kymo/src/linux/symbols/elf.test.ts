@@ -3,7 +3,7 @@ import { FormatError } from "@kymo/trace";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { memorySource } from "./byte-source.ts";
-import { addressOfOffset, buildIdOf, readElf } from "./elf.ts";
+import { addressOfOffset, buildIdOf, loadSegments, readElf } from "./elf.ts";
 import { Module } from "./module.ts";
 import { codeOffset, makeElf } from "./testing/make-elf.ts";
 
@@ -130,13 +130,16 @@ test("a build id stands anywhere among the notes", () => {
 });
 
 test("an executable segment wins where two hold the same byte of the file", () => {
+  const elf = readElf(memorySource(makeElf({})));
   const segments = [
     { type: 1, flags: 4, offset: 0, address: 0x400000, fileSize: 0x2000 },
     { type: 1, flags: 5, offset: 0x1000, address: 0x501000, fileSize: 0x1000 },
+    { type: 4, flags: 5, offset: 0, address: 0x900000, fileSize: 0x9000 },
   ];
-  expect(addressOfOffset(segments, 0x1010)).toBe(0x501010);
-  expect(addressOfOffset(segments, 0x10)).toBe(0x400010);
-  expect(addressOfOffset(segments, 0x2000)).toBeUndefined();
+  const loads = loadSegments({ ...elf, segments });
+  expect(addressOfOffset(loads, 0x1010)).toBe(0x501010);
+  expect(addressOfOffset(loads, 0x10)).toBe(0x400010);
+  expect(addressOfOffset(loads, 0x2000)).toBeUndefined();
 });
 
 test.each([
@@ -205,4 +208,39 @@ test("any bytes, cut and changed anywhere: words or a module, never a crash, a h
     { numRuns: 3000 },
   );
   expect(largest).toBeLessThan(16 * 1024 * 1024);
+});
+
+test("a small file whose headers all claim the same megabytes costs little", () => {
+  // 60,000 sections, each said to be a relocation table or stubs or notes over all of the file.
+  const base = makeElf({ symbols: [{ name: "f", address: 0x1200, size: 9 }] });
+  const count = 60_000;
+  const bytes = new Uint8Array(base.length + count * 64);
+  bytes.set(base);
+  const view = new DataView(bytes.buffer);
+  const names = Buffer.from("\0.rela.plt\0.plt\0.note.gnu.build-id\0.text\0.dynsym\0");
+  bytes.set(names, 0x200);
+  view.setBigUint64(40, BigInt(base.length), true);
+  view.setUint16(60, count, true);
+  view.setUint16(62, 1, true);
+  const kinds = [
+    [4, 1],
+    [1, 11],
+    [7, 16],
+    [1, 36],
+    [11, 42],
+  ] as const;
+  for (let i = 1; i < count; i++) {
+    const at = base.length + i * 64;
+    const [type, name] = i === 1 ? [3, 0] : kinds[i % kinds.length]!;
+    view.setUint32(at, name, true);
+    view.setUint32(at + 4, type, true);
+    view.setBigUint64(at + 8, 6n, true);
+    view.setBigUint64(at + 24, i === 1 ? 0x200n : 0n, true);
+    view.setBigUint64(at + 32, i === 1 ? BigInt(names.length) : BigInt(bytes.length), true);
+    view.setUint32(at + 40, 1, true);
+  }
+  const start = performance.now();
+  const module = moduleOf(bytes);
+  module.frameAt(0x1200);
+  expect(performance.now() - start).toBeLessThan(2000);
 });

@@ -45,6 +45,10 @@ export const machine = { i386: 3, arm: 40, x86_64: 62, aarch64: 183 } as const;
 const headerLimit = 64 * 1024; // sections, segments; more is no program
 const namesLimit = 4 * 1024 * 1024;
 const notesLimit = 1024 * 1024;
+const noteSegmentsLimit = 16;
+const loadSegmentsLimit = 1024;
+/** The names that mean something to us are shorter. */
+const sectionNameLimit = 64;
 
 /**
  * Reads the headers of an ELF file.
@@ -165,15 +169,17 @@ function readSections(
   const names = raw[namesIndex]?.section;
   const strings =
     names === undefined ? empty : source.read(names.offset, Math.min(names.size, namesLimit));
-  return raw.map(({ name, section }) => ({ name: stringAt(strings, name), ...section }));
+  return raw.map(({ name, section }) => ({
+    name: stringAt(strings, name, sectionNameLimit),
+    ...section,
+  }));
 }
 
-/** The NUL-ended string at `offset`; "" outside. */
-export function stringAt(strings: Uint8Array, offset: number): string {
-  if (offset >= strings.length) return "";
-  const end = strings.indexOf(0, offset);
-  const limit = Math.min(end < 0 ? strings.length : end, offset + 4096);
-  return utf8.decode(strings.subarray(offset, limit));
+/** The NUL-ended string at `offset`, cut at `limit` bytes; "" outside. */
+export function stringAt(strings: Uint8Array, offset: number, limit = 4096): string {
+  const bytes = strings.subarray(offset, offset + limit);
+  const end = bytes.indexOf(0);
+  return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 const utf8 = new TextDecoder();
 
@@ -193,8 +199,9 @@ function readBuildId(elf: Omit<Elf, "buildId">): string | undefined {
     const id = buildIdOf(sectionBytes(elf, named, notesLimit), elf.littleEndian);
     if (id !== undefined) return id;
   }
-  for (const segment of elf.segments) {
-    if (segment.type !== segmentType.note || segment.offset >= elf.source.size) continue;
+  const noteSegments = elf.segments.filter(({ type }) => type === segmentType.note);
+  for (const segment of noteSegments.slice(0, noteSegmentsLimit)) {
+    if (segment.offset >= elf.source.size) continue;
     const notes = elf.source.read(segment.offset, Math.min(segment.fileSize, notesLimit));
     const id = buildIdOf(notes, elf.littleEndian);
     if (id !== undefined) return id;
@@ -244,21 +251,22 @@ export function readDebugLink(
 }
 
 /**
- * The address the symbol table uses for a place in the file, or undefined when no segment maps it.
- * Executable segments are asked first: neighbouring segments share a page of the file.
+ * Segments that map the file into memory, executable ones first: neighbouring segments share a page of the file, and
+ * code is what is asked for.
  */
-export function addressOfOffset(
-  segments: readonly ElfSegment[],
-  offset: number,
-): number | undefined {
-  const holds = (segment: ElfSegment): boolean =>
-    segment.type === segmentType.load &&
-    offset >= segment.offset &&
-    offset < segment.offset + segment.fileSize;
-  const segment =
-    segments.find((one) => (one.flags & segmentFlag.exec) !== 0 && holds(one)) ??
-    segments.find(holds);
-  return segment === undefined ? undefined : offset - segment.offset + segment.address;
+export function loadSegments(elf: Elf): readonly ElfSegment[] {
+  const loads = elf.segments
+    .filter(({ type }) => type === segmentType.load)
+    .slice(0, loadSegmentsLimit);
+  const isCode = ({ flags }: ElfSegment): boolean => (flags & segmentFlag.exec) !== 0;
+  return [...loads.filter(isCode), ...loads.filter((segment) => !isCode(segment))];
+}
+
+/** The address the symbol table uses for a place in the file; undefined when no segment maps it. */
+export function addressOfOffset(loads: readonly ElfSegment[], offset: number): number | undefined {
+  for (const { offset: from, fileSize, address } of loads)
+    if (offset >= from && offset < from + fileSize) return offset - from + address;
+  return undefined;
 }
 
 /** Reads integers of the file's class and byte order; 0 past the end. 64-bit values are exact below 2^53. */

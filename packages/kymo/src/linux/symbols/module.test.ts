@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { testNeeding } from "../../testing/capability.ts";
 import { fileSource } from "./byte-source.ts";
 import { Module } from "./module.ts";
+import { armSlots } from "./plt.ts";
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
@@ -194,4 +195,16 @@ testNeeding("linux")("node's own symbols load well within 150 ms", () => {
     `${count} functions of ${path.basename(process.execPath)}: median ${times[2]!.toFixed(0)} ms, worst ${times[4]!.toFixed(0)} ms, ${(bytes / 1e6).toFixed(1)} MB`,
   );
   expect(times[2]).toBeLessThan(150);
+});
+
+test("AArch64 stubs are read by their instructions", () => {
+  // As objdump shows them: 5d4: adrp x16, 10000; ldr x17, [x16, #4088]; add; br x17. Then one behind `bti c`.
+  const words = [
+    0xa9bf7bf0, 0x90000090, 0xf947fe11, 0x913fe210, 0xd61f0220, 0xd503245f, 0xb0000090, 0xf9400211,
+  ];
+  const code = new Uint8Array(Uint32Array.from(words).buffer);
+  expect([...armSlots(code, 0x5d0, true)]).toEqual([
+    [0x5d4, 0x10ff8],
+    [0x5e4, 0x11000],
+  ]);
 });

@@ -5,7 +5,7 @@ import type { FrameInfo } from "@kymo/trace";
 import type { ByteSource } from "./byte-source.ts";
 import { openDebugFile } from "./debug-files.ts";
 import { sourceName } from "./demangle/index.ts";
-import { addressOfOffset, type Elf, type ElfSegment, readElf } from "./elf.ts";
+import { addressOfOffset, type Elf, type ElfSegment, loadSegments, readElf } from "./elf.ts";
 import { hasFullSymbols, readFunctionStarts, readSymbols } from "./elf-symbols.ts";
 import { type PltStub, readPlt } from "./plt.ts";
 import { lastAtMost, type SymbolTable } from "./symbol-table.ts";
@@ -38,7 +38,7 @@ export class Module {
     const elf = readElf(source);
     this.path = file;
     this.buildId = elf.buildId;
-    this.#segments = elf.segments;
+    this.#segments = loadSegments(elf);
     this.#symbols = symbolsOf(elf, file, roots);
     this.#stubs = readPlt(elf);
     this.#starts = readFunctionStarts(elf);

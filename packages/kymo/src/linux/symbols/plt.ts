@@ -5,8 +5,9 @@
  */
 import { type Elf, Fields, machine, sectionBytes, sectionType, stringAt } from "./elf.ts";
 
-const relocationsLimit = 256 * 1024;
-const stubsLimit = 4 * 1024 * 1024;
+/** Over all sections: a program has a few thousand. */
+const relocationsLimit = 1024 * 1024;
+const stubBytesLimit = 4 * 1024 * 1024;
 
 export interface PltStub {
   readonly address: number;
@@ -25,9 +26,11 @@ export function readPlt(elf: Elf): readonly PltStub[] {
   const names = slotNames(elf);
   if (names.size === 0) return [];
   const stubs: PltStub[] = [];
+  let bytesLeft = stubBytesLimit;
   for (const section of elf.sections) {
     if (section.name !== ".plt" && !section.name.startsWith(".plt.")) continue;
-    const code = sectionBytes(elf, section, stubsLimit);
+    const code = sectionBytes(elf, section, bytesLeft);
+    bytesLeft -= code.length;
     for (const [address, slot] of slotsOf(code, section.address, elf.littleEndian)) {
       const name = names.get(slot);
       if (name !== undefined) stubs.push({ address, name: `${name}@plt` });
@@ -44,9 +47,11 @@ function slotNames(elf: Elf): Map<number, string> {
   if (dynsym === undefined || dynstr === undefined) return names;
   const symbols = new Fields(sectionBytes(elf, dynsym, 64 * 1024 * 1024), true, elf.littleEndian);
   const strings = sectionBytes(elf, dynstr, 256 * 1024 * 1024);
+  let left = relocationsLimit;
   for (const section of elf.sections) {
     if (section.type !== sectionType.rela || !/^\.rela\.(plt|dyn)$/.test(section.name)) continue;
-    const bytes = sectionBytes(elf, section, relocationsLimit * 24);
+    const bytes = sectionBytes(elf, section, left * 24);
+    left -= Math.ceil(bytes.length / 24);
     const fields = new Fields(bytes, true, elf.littleEndian);
     for (let at = 0; at + 24 <= bytes.length; at += 24) {
       const symbol = fields.u32(at + 12);
@@ -74,8 +79,8 @@ function* x86Slots(
   }
 }
 
-/** `adrp x16, page; ldr x17, [x16, #offset]`. */
-function* armSlots(
+/** `adrp x16, page; ldr x17, [x16, #offset]`. Exported for its test: (address of the stub, address of its slot). */
+export function* armSlots(
   code: Uint8Array,
   address: number,
   littleEndian: boolean,

@@ -37,6 +37,8 @@ export interface SymbolTableOptions {
 const nameLimit = 64 * 1024;
 /** Aliases compared at one address: a hostile table could give all its symbols the same one. */
 const aliasLimit = 64;
+/** Bytes of two aliases compared. */
+const comparedLimit = 256;
 
 export class SymbolTable {
   /** Functions that can be found. */
@@ -91,9 +93,9 @@ export class SymbolTable {
     return this.#endOfName(this.#names[symbol]!);
   }
 
-  #endOfName(from: number): number {
+  #endOfName(from: number, atMost = nameLimit): number {
     const strings = this.#strings;
-    const limit = Math.min(strings.length, from + nameLimit);
+    const limit = Math.min(strings.length, from + atMost);
     let end = from;
     while (end < limit && strings[end]! >= this.#nameEnd) end++;
     return end;
@@ -128,8 +130,8 @@ export class SymbolTable {
     const strings = this.#strings;
     const aFrom = raw.names[a]!;
     const bFrom = raw.names[b]!;
-    const aLength = this.#endOfName(aFrom) - aFrom;
-    const bLength = this.#endOfName(bFrom) - bFrom;
+    const aLength = this.#endOfName(aFrom, comparedLimit) - aFrom;
+    const bLength = this.#endOfName(bFrom, comparedLimit) - bFrom;
     if (aLength === 0 || bLength === 0) return aLength > 0;
     const byUnderscores = underscores(strings, aFrom) - underscores(strings, bFrom);
     if (byUnderscores !== 0) return byUnderscores < 0;
