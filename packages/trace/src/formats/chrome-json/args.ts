@@ -45,16 +45,9 @@ export class ArgsReader {
   }
 
   /**
-   * Adds the value b[from, to) under `key` to the builder.
+   * Adds the members of the object b[from, to), or what is no object under `otherKey`, to the builder.
    * @returns false when it is no JSON, too deep or too long; the builder has got nothing then.
    */
-  add(b: Uint8Array, from: number, to: number, key: StringId): boolean {
-    if (!this.#start(b, from, to, key)) return false;
-    this.#emit(0, this.#count);
-    return true;
-  }
-
-  /** Like `add`, but an object's members are added without the object around them. */
   addMembers(b: Uint8Array, from: number, to: number, otherKey: StringId): boolean {
     if (!this.#start(b, from, to, otherKey)) return false;
     if (this.#kind[0] === Kind.object) this.#emit(1, this.#next[0]!);

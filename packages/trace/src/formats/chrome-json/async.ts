@@ -13,7 +13,7 @@ interface Open {
   readonly ts: Ns;
   readonly name: StringId;
   readonly category: StringId;
-  /** Bytes of its args, copied. */
+  /** Its arguments in bytes, kept for the end's to be joined to. */
   readonly args: Uint8Array | undefined;
 }
 interface Finished {
@@ -48,7 +48,7 @@ const MAX_HELD = 4096;
 /** Roots that overlap more than this share the last lane. */
 const MAX_LANES = 512;
 
-/** Makes one argument set of the begin's args and the end's (which are where the reader stands). */
+/** Makes one argument set of the begin's arguments (and, at an end, of the end's). */
 export type MakeArgs = (begin: Uint8Array | undefined) => ArgSetId;
 
 export class AsyncEvents {

@@ -17,6 +17,7 @@ import {
   skipLiteral,
   skipString,
   skipValue,
+  spells,
 } from "../../wire/json-bytes.ts";
 import { HASH_START, HASH_STEP, type JsonStrings } from "../../wire/json-strings.ts";
 
@@ -94,6 +95,25 @@ export class EventFields {
     this.scope = this.bindPoint = 0;
     this.flowIn = this.flowOut = false;
     this.extraCount = 0;
+  }
+
+  /** Takes off the thread's CPU times of an end: a slice keeps those of its begin. */
+  dropEndTimes(b: Uint8Array): void {
+    let kept = 0;
+    for (let i = 0; i < this.extraCount; i++) {
+      const [from, to] = [this.extras[4 * i]!, this.extras[4 * i + 1]!];
+      if (spells(b, from, to, "tts") || spells(b, from, to, "tdur")) continue;
+      this.extras.copyWithin(4 * kept++, 4 * i, 4 * i + 4);
+    }
+    this.extraCount = kept;
+  }
+
+  /** Takes off the last extra when it is `name`. @returns whether it was */
+  takeLastExtra(b: Uint8Array, name: string): boolean {
+    const last = 4 * (this.extraCount - 1);
+    const isNamed = last >= 0 && spells(b, this.extras[last]!, this.extras[last + 1]!, name);
+    if (isNamed) this.extraCount--;
+    return isNamed;
   }
 }
 

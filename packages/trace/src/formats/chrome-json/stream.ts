@@ -33,7 +33,8 @@ export interface JsonTraceHandler {
   member(key: string, b: Uint8Array, from: number, to: number): void;
   /** Bytes that are no part of a trace; `byteOffset` is where they start. */
   garbage(byteOffset: number): void;
-  tooLong(what: string, byteOffset: number): void;
+  /** Something longer than MAX_EVENT_BYTES was passed over. */
+  tooLong(byteOffset: number): void;
 }
 
 type State = "top" | "events" | "samples" | "object" | "skip" | "line";
@@ -52,6 +53,8 @@ export class JsonTraceStream {
   #state: State = "top";
   /** Inside the file's object; the events' array closes into it. */
   #inObject = false;
+  /** Events stood outside every array. */
+  #hasBareEvents = false;
   /** The bytes before were garbage and reported. */
   #inGarbage = false;
   // Passing over a value that is too long: where it ends is found by counting.
@@ -140,7 +143,7 @@ export class JsonTraceStream {
       const after = parseEvent(b, p, end, fields, strings, false);
       if (after < 0) {
         this.#at = p;
-        return after === CUT ? this.#wait("an event", this.#state) : this.#broken();
+        return after === CUT ? this.#wait(this.#state) : this.#broken();
       }
       this.#inGarbage = false;
       // Before the handler runs: problems it reports name where the event starts.
@@ -173,6 +176,12 @@ export class JsonTraceStream {
       this.#state = "events";
       return true;
     }
+    if (c === CLOSE_ARRAY && this.#hasBareEvents) {
+      // The end of an array whose start was left out.
+      this.#at++;
+      return true;
+    }
+    if (c === 0xef && this.#end - p < 3) return this.#wait("top");
     if (c === 0xef && b[p + 1] === 0xbb && b[p + 2] === 0xbf) {
       this.#at += 3;
       return true;
@@ -180,9 +189,10 @@ export class JsonTraceStream {
     if (c !== OPEN) return this.#garbage(c);
     const after = parseEvent(b, p, this.#end, this.#fields, this.#strings, true);
     const isEvent = after >= 0 && this.#fields.phase !== 0;
-    if (after === CUT && this.#end - p < LOOK_AHEAD_BYTES) return this.#wait("an event", "top");
+    if (after === CUT && this.#end - p < LOOK_AHEAD_BYTES) return this.#wait("top");
     if (isEvent) {
       this.#inGarbage = false;
+      this.#hasBareEvents = true;
       this.#handler.event(b, this.#fields);
       this.#at = after;
     } else if (after === CONTAINER || after === CUT || after >= 0) {
@@ -209,14 +219,14 @@ export class JsonTraceStream {
     }
     if (b[p] !== QUOTE) return this.#garbage(b[p]!);
     const keyTo = skipValue(b, p, end);
-    if (keyTo < 0) return this.#wait("a member's name", "object");
+    if (keyTo < 0) return this.#wait("object");
     let v = keyTo;
     while (b[v]! <= 32) v++;
-    if (v >= end) return this.#wait("a member", "object");
+    if (v >= end) return this.#wait("object");
     if (b[v] !== COLON) return this.#broken();
     v++;
     while (b[v]! <= 32) v++;
-    if (v >= end) return this.#wait("a member", "object");
+    if (v >= end) return this.#wait("object");
     const key = new TextDecoder().decode(b.subarray(p + 1, keyTo - 1));
     if (b[v] === OPEN_ARRAY && (key === "traceEvents" || key === "samples")) {
       this.#at = v + 1;
@@ -224,7 +234,7 @@ export class JsonTraceStream {
       return true;
     }
     const after = skipValue(b, v, end);
-    if (after === CUT) return this.#wait(`the member "${key.slice(0, 80)}"`, "object");
+    if (after === CUT) return this.#wait("object");
     if (after < 0) return this.#broken();
     this.#handler.member(key, b, v, after);
     this.#at = after;
@@ -232,14 +242,14 @@ export class JsonTraceStream {
   }
 
   /** What is at #at is not whole. Waits for more bytes, or passes over it when it is too long. */
-  #wait(what: string, back: State): boolean {
+  #wait(back: State): boolean {
     const have = this.#end - this.#at;
     if (have <= MAX_EVENT_BYTES) {
       // Half as much again: re-reading costs at most three times the bytes.
-      this.#wanted = have + Math.max(1, have >> 1);
+      this.#wanted = Math.min(have + Math.max(1, have >> 1), MAX_EVENT_BYTES + 1);
       return false;
     }
-    this.#handler.tooLong(what, this.byteOffset);
+    this.#handler.tooLong(this.byteOffset);
     this.#skipDepth = 0;
     this.#skipString = this.#skipEscape = false;
     this.#skipTo = back;
