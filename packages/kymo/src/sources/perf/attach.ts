@@ -79,8 +79,9 @@ interface Wanted {
   readonly paranoid: number;
 }
 
-const idleWatch: Wanted = {
-  what: "idle watch",
+/** Switches as side-band records: who, but neither priority nor state. */
+const contextSwitches: Wanted = {
+  what: "scheduling",
   kind: { kind: "side-band" },
   type: PerfType.software,
   config: PerfSoftware.dummy,
@@ -88,7 +89,7 @@ const idleWatch: Wanted = {
   sampleType: 0,
   flags: ["contextSwitch"],
   scope: "cpu",
-  paranoid: -1,
+  paranoid: 0,
 };
 
 /** @throws AttachError when nothing can be recorded. */
@@ -140,6 +141,7 @@ class Opener {
     ];
     for (const event of wanted) this.#openAll(event);
     if ([...this.#events.values()].some(({ kind }) => kind === "switch")) this.#openIdleWatches();
+    else if (scope === "system" && this.#options.sched) this.#openAll(contextSwitches);
     this.#mapRings();
     this.#redirect();
     return {
@@ -174,7 +176,7 @@ class Opener {
       sampleType: 0,
       flags,
       scope: "cpu",
-      paranoid: -1,
+      paranoid: 0,
     };
     const probe = this.#tryFeatures(sideBand);
     if (probe >= 0) {
@@ -183,12 +185,12 @@ class Opener {
       this.#openAll(needsSwitches ? { ...sideBand, flags: [...flags, "contextSwitch"] } : sideBand);
       return "system";
     }
+    const refused = explainPerfError(-probe, `cpu ${this.#cpus[0]}`, sideBand.paranoid);
     const code = errnoName(-probe);
-    if (code !== "EACCES" && code !== "EPERM")
-      throw new AttachError(explainPerfError(-probe, `cpu ${this.#cpus[0]}`, -1));
+    if (code !== "EACCES" && code !== "EPERM") throw new AttachError(refused);
     if (this.#tids.length === 0)
       throw new AttachError(
-        explainPerfError(-probe, `cpu ${this.#cpus[0]}`, -1),
+        refused,
         "run as root to record the whole system, or name a target: kymo record -- COMMAND",
       );
     const own: Wanted = {
@@ -201,9 +203,7 @@ class Opener {
         ...(this.#options.sched ? (["contextSwitch"] as const) : []),
       ],
     };
-    this.#notes.push(
-      `only the target's own threads are recorded, not the whole system (${explainPerfError(-probe, `cpu ${this.#cpus[0]}`, -1)})`,
-    );
+    this.#notes.push(`only the target's own threads are recorded: ${refused}`);
     const failure = this.#openAll(own);
     if (failure !== undefined) throw new AttachError(failure, "see docs/permissions.md");
     return "target";
@@ -212,7 +212,7 @@ class Opener {
   /** Opened last, so that it is enabled last: each switch it reports should have been a sched_switch before. */
   #openIdleWatches(): void {
     const first = this.#files.length;
-    this.#openAll(idleWatch);
+    this.#openAll(contextSwitches);
     for (const { cpu, fd } of this.#files.slice(first)) this.#idleWatches.set(cpu, fd);
   }
 
@@ -226,7 +226,7 @@ class Opener {
       this.#libc.close(fd);
     }
     if (!on || fd !== undefined) return;
-    const reopened = openPerfEvent(this.#libc, this.#attr(idleWatch), -1, cpu);
+    const reopened = openPerfEvent(this.#libc, this.#attr(contextSwitches), -1, cpu);
     if (reopened < 0) return; // that CPU's way out of idle stays unknown, as it is without a watch
     this.#files.push({ fd: reopened, cpu, onExec: false });
     this.#idleWatches.set(cpu, reopened);
@@ -416,7 +416,7 @@ class Opener {
       sampleType: SampleType.callchain,
     };
     if (scope === "system")
-      return [{ ...event, flags: ["excludeIdle"], scope: "cpu", paranoid: -1 }];
+      return [{ ...event, flags: ["excludeIdle"], scope: "cpu", paranoid: 0 }];
     // Kernel frames are a privilege (perf_event_paranoid ≤ 1): where they are refused, user space alone.
     const withKernel: Wanted = { ...event, flags: [], scope: "target", paranoid: 1 };
     const probe = openPerfEvent(this.#libc, this.#attr(withKernel), this.#tids[0]!, this.#cpus[0]!);

@@ -263,6 +263,23 @@ describe("lives of tasks", () => {
     expect(mappings).toEqual(["51 exec", "51 exit"]);
   });
 
+  test("a task that is preempted while it exits is still the same", () => {
+    const { lines } = decode([
+      [
+        fork(10, 51, 51, 50),
+        exit(20, 51, 51),
+        switchRecord(21, 51, 0, 7),
+        switchRecord(22, 7, 1, 51),
+        switchRecord(23, 51, 0x20, 0),
+      ],
+    ]);
+    expect(lines.slice(-3)).toEqual([
+      "21 switch cpu0: thread 50 R -> task7",
+      "22 switch cpu0: task7 S -> thread 50",
+      "23 switch cpu0: thread 50 Z -> -",
+    ]);
+  });
+
   test("a pid that is used again is a new track", () => {
     const { lines } = decode([
       [

@@ -209,6 +209,7 @@ export class PerfDecoder {
             ? undefined
             : (this.#tasks.known(nextTid) ??
               this.#named(nextTid, undefined, u8, at + layout.nextComm));
+        const state = u32[(at + layout.prevState) >> 2]!;
         this.#runningOn[source.cpu] = nextTid;
         this.#switches[source.cpu]!++;
         if (nextTid === 0) this.#toIdle[source.cpu]!++;
@@ -216,11 +217,12 @@ export class PerfDecoder {
           cpu,
           ts,
           previous === undefined ? NO_TRACK : previous.track,
-          this.#state(u32[(at + layout.prevState) >> 2]!, layout.stateLetters),
+          this.#state(state, layout.stateLetters),
           next === undefined ? NO_TRACK : next.track,
           i32[(at + layout.nextPrio) >> 2]!,
         );
-        if (previous?.exited) this.#tasks.forget(previous);
+        // Exiting takes a while: a task can be preempted, or block, between its exit record and its end.
+        if (previous?.exited && (state & layout.deadStates) !== 0) this.#tasks.forget(previous);
         return;
       }
       case "waking": {
@@ -437,10 +439,7 @@ export class PerfDecoder {
     if (task === undefined) return;
     if ((misc & Misc.switchOut) === 0)
       this.#sink.switch(cpu, ts, NO_TRACK, this.#text.running, task.track, unknownPriority);
-    else {
-      this.#sink.switch(cpu, ts, task.track, this.#stateOut(misc), NO_TRACK, unknownPriority);
-      if (task.exited) this.#tasks.forget(task);
-    }
+    else this.#sink.switch(cpu, ts, task.track, this.#stateOut(misc), NO_TRACK, unknownPriority);
   }
 
   /**
@@ -480,7 +479,6 @@ export class PerfDecoder {
       next,
       unknownPriority,
     );
-    if (previous?.exited) this.#tasks.forget(previous);
   }
 
   /** These records only tell preempted from blocked: "S" stands for every way to block. */

@@ -5,7 +5,7 @@
  * that nothing else can hold it up.
  */
 import { hostname, setPriority } from "node:os";
-import type { Ns, TraceSink, TrackId } from "@kymo/trace";
+import type { Ns, Problem, TraceSink, TrackId } from "@kymo/trace";
 import {
   CLOCK_BOOTTIME,
   CLOCK_MONOTONIC,
@@ -100,12 +100,17 @@ async function start(
     throw new AttachError(error.message);
   });
   raiseOwnPriority(libc);
-  const symbols = new Symbolizer({ onProblem: (problem) => sink.problem(problem) });
+  // The clock comes first in a sink, so problems found while getting ready wait for it.
+  const early: Problem[] = [];
+  let report = (problem: Problem): void => void early.push(problem);
+  const symbols = new Symbolizer({ onProblem: (problem) => report(problem) });
   if (options.samples) symbols.prepare();
   const cpus = onlineCpus();
   const tree = options.pid === 0 ? [] : processTree(options.pid);
   const attached = attach(libc, options, cpus, tree.flatMap(threadsOf));
   const capture = new RunningCapture(libc, options, sink, hooks, symbols, attached, tree);
+  report = (problem) => sink.problem(problem);
+  early.forEach(report);
   capture.begin();
   return capture;
 }

@@ -14,6 +14,8 @@ export interface SwitchLayout {
   readonly nextPrio: number;
   /** The letter for a state's bit. */
   readonly stateLetters: ReadonlyMap<number, string>;
+  /** The bits of states that nothing comes back from: "X" and "Z". */
+  readonly deadStates: number;
   /** A record with all of these fields is at least so long. */
   readonly bytes: number;
 }
@@ -44,6 +46,9 @@ export interface SignalLayout {
 
 /** @throws Error in words when this kernel's event has other fields than kymo knows. */
 export function switchLayout(format: EventFormat): SwitchLayout {
+  const stateLetters = taskStateLetters(format);
+  let deadStates = 0;
+  for (const [bit, letter] of stateLetters) if (letter === "X" || letter === "Z") deadStates |= bit;
   return {
     prevComm: rawAt + fieldOffset(format, "prev_comm", 16),
     prevPid: rawAt + fieldOffset(format, "prev_pid", 4),
@@ -51,7 +56,8 @@ export function switchLayout(format: EventFormat): SwitchLayout {
     nextComm: rawAt + fieldOffset(format, "next_comm", 16),
     nextPid: rawAt + fieldOffset(format, "next_pid", 4),
     nextPrio: rawAt + fieldOffset(format, "next_prio", 4),
-    stateLetters: taskStateLetters(format),
+    stateLetters,
+    deadStates,
     bytes: rawAt + dataBytes(format),
   };
 }
