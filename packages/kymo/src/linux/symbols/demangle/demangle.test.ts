@@ -114,7 +114,7 @@ describe("hostile names", () => {
       symbol += `S_IS${i === 0 ? "0_" : `${i.toString(36).toUpperCase()}_`}S${i.toString(36).toUpperCase()}_E`;
     const start = performance.now();
     expect(typeof demangle(symbol, { params: true })).toBe("string");
-    expect(performance.now() - start).toBeLessThan(500);
+    expect(performance.now() - start).toBeLessThan(2000);
   });
 
   test.each([
@@ -132,7 +132,7 @@ describe("hostile names", () => {
     const start = performance.now();
     demangle(symbol, { params: true });
     demangle(symbol);
-    expect(performance.now() - start).toBeLessThan(500);
+    expect(performance.now() - start).toBeLessThan(2000);
   });
 
   test("any mangled-looking text: a string, no error, in bounded time", () => {
