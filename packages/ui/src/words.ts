@@ -57,17 +57,6 @@ export function formatShare(share: number): string {
   return share < 0.0995 ? `${(share * 100).toFixed(1)} %` : `${Math.round(share * 100)} %`;
 }
 
-/** A counter's value in its unit: bytes as "1.2 MB", ns as a duration, else a plain number. */
-export function formatValue(value: number, unit: string | undefined): string {
-  if (unit === "bytes") return formatBytes(value);
-  if (unit === "ns") return formatDuration(value);
-  const text =
-    Number.isInteger(value) || Math.abs(value) >= 1000
-      ? Math.round(value).toLocaleString("en")
-      : trimZeros(value.toFixed(3));
-  return unit && unit !== "count" ? `${text} ${unit}` : text;
-}
-
 export interface StateWords {
   /** "Sleeping" */
   readonly name: string;

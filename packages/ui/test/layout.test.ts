@@ -75,7 +75,7 @@ describe("tree", () => {
     const shop = buildTree(sample()).byKey.get("t5")!;
     expect(titles(shop.children)).toEqual(["worker", "shop", "queue"]);
   });
-  test("a process with one thread is one line that holds the thread's rows", () => {
+  test("a process with one thread is a line that holds the thread's rows", () => {
     const daemon = buildTree(sample()).byKey.get("t3")!;
     expect(daemon.children).toEqual([]);
     expect(daemon.rows.map(({ kind }) => kind)).toEqual(["thread_state"]);

@@ -124,6 +124,7 @@ function Stage({ page }: { page: Page }) {
         aria-label="The whole trace; drag to choose what is shown"
       />
       <div class="column">
+        <div class="order">Tracks, busiest first</div>
         <div class="tree" ref={tree} />
         <div class="sticky-host" ref={stickyHost} />
       </div>

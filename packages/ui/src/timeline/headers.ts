@@ -3,7 +3,7 @@
  * in the same frame that paints the canvas, so the two never drift apart.
  */
 import { effect } from "@preact/signals";
-import { formatShare } from "../words.ts";
+import { factsText, shareOf } from "./facts.ts";
 import { type Item, itemIndexAt, stickyItem, visibleItems } from "./layout.ts";
 import { isHeading } from "./paint.ts";
 import type { Timeline } from "./timeline.ts";
@@ -108,7 +108,7 @@ export class Headers {
 
   private show(line: Line, item: Item, selected: boolean, tabStop: boolean): void {
     const { node } = item;
-    const share = this.shareOf(item);
+    const share = shareOf(item.node, this.timeline.summary);
     const heading = isHeading(item);
     const text = heading ? "" : factsText(node.facts, node.kind, share);
     const state = `${node.title}|${node.idText}|${text}|${item.height}|${item.level}|${item.expandable}|${item.expanded}|${selected}|${tabStop}|${share.toFixed(3)}|${heading}`;
@@ -137,12 +137,6 @@ export class Headers {
     const hasBar = timed && / CPU\b/.test(node.facts) && item.height >= 34;
     line.bar.hidden = !hasBar;
     if (hasBar) line.bar.style.setProperty("--share", `${Math.min(1, share) * 100}%`);
-  }
-
-  /** CPU or busy time over the trace's length: 1 is one CPU's worth. */
-  private shareOf({ node }: Item): number {
-    const { fromNs, toNs } = this.timeline.summary;
-    return toNs > fromNs && node.kind !== "track" ? node.busyNs / (toNs - fromNs) : 0;
   }
 
   private onClick(key: string): void {
@@ -197,11 +191,6 @@ export class Headers {
     const { layout } = this.timeline;
     return layout.items[layout.indexOfKey.get(key) ?? -1];
   }
-}
-
-function factsText(facts: string, kind: string, share: number): string {
-  const timed = (kind === "process" || kind === "thread") && / CPU\b/.test(facts);
-  return timed && !facts.includes("%") ? `${facts} · ${formatShare(share)}` : facts;
 }
 
 function makeLine(): Line {

@@ -24,10 +24,11 @@ export class TextMeasure {
 
   /**
    * The text if it fits in `room` px, else with an ellipsis: qualified names ("a::b", "a.b", "/a/b") keep their
-   * tail, which tells them apart; others their head. "" when not even two characters fit.
+   * tail, which tells them apart; others, and names of threads (`qualified` false), their head. "" when not even
+   * two characters fit.
    */
-  fit(text: string, room: number): string {
-    const keepTail = /::|\/|\w\.\w/.test(text);
+  fit(text: string, room: number, qualified = true): string {
+    const keepTail = qualified && /::|\/|\w\.\w/.test(text);
     const dots = this.advance(ELLIPSIS, 0);
     let sum = 0;
     let cut = -1;

@@ -1,9 +1,10 @@
 /**
  * One frame: ruler, gridlines, strips, labels, losses, selection. Reads the state it is given, keeps none.
  */
-import type { EventDetails, TraceSummary } from "@kymo/trace/engine";
+import { type EventDetails, formatValue, type TraceSummary } from "@kymo/trace/engine";
 import type { Colors } from "../colors.ts";
-import { formatDuration, formatValue } from "../words.ts";
+import { formatDuration } from "../words.ts";
+import { factsText, shareOf } from "./facts.ts";
 import type { TextMeasure } from "./labels.ts";
 import { type Band, type Item, type Layout, placeOfRow, visibleItems } from "./layout.ts";
 import { spanOf, type TimeRange, timeToX } from "./range.ts";
@@ -117,8 +118,13 @@ function paintGround(
   for (const item of items) {
     if (!isHeading(item) || item.height < 16) continue;
     context.fillStyle = color.muted;
-    context.fillText(item.node.facts, 8, top + item.y + item.height / 2 + 0.5);
+    context.fillText(headingText(item, scene.summary), 8, top + item.y + item.height / 2 + 0.5);
   }
+}
+
+function headingText({ node }: Item, summary: TraceSummary): string {
+  const text = factsText(node.facts, node.kind, shareOf(node, summary));
+  return node.kind === "process" ? text.replace(" % ", " % of one CPU ") : text;
 }
 
 /** An open line that has only other lines below: its facts stand in the free space to the right. */
@@ -207,8 +213,13 @@ function paintCounter(
   if (band.height >= 24 && Number.isFinite(counter.max)) {
     context.font = RULER_FONT;
     context.textBaseline = "top";
+    const text = formatValue(counter.max, item.node.unit);
+    context.globalAlpha = 0.75;
+    context.fillStyle = color.background;
+    context.fillRect(2, y + 2, context.measureText(text).width + 5, 13);
+    context.globalAlpha = 1;
     context.fillStyle = color.muted;
-    context.fillText(formatValue(counter.max, item.node.unit), 4, y + 2);
+    context.fillText(text, 4, y + 3);
   }
 }
 
@@ -234,7 +245,7 @@ function paintLabels(
         const from = Math.max(0, x + start * scale);
         const to = Math.min(scene.width, x + end * scale);
         if (to - from < MIN_LABEL_PX) return;
-        const fitted = scene.measure.fit(text, to - from - 2 * inset);
+        const fitted = scene.measure.fit(text, to - from - 2 * inset, band.kind === "slice");
         if (fitted === "") return;
         context.fillText(fitted, from + inset, middle);
         left--;

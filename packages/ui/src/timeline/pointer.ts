@@ -64,7 +64,6 @@ export class Pointer {
 
   private onDown(event: PointerEvent): void {
     this.hideTip();
-    this.canvas.focus({ preventScroll: true });
     const { offsetX: x, offsetY: y } = event;
     if (event.pointerType === "touch") {
       this.touches.set(event.pointerId, { x, y });

@@ -29,8 +29,8 @@ import { StripStore } from "./strips.ts";
 import { expandedAtFirst } from "./tree.ts";
 
 /** Strips reach this much further than the view on both sides, so that a pan does not show an edge. */
-const OVERSCAN = 0.2;
-const OVERSCAN_Y = 160;
+const OVERSCAN = 0.1;
+const OVERSCAN_Y = 72;
 const MAX_STRIP_WIDTH = 8192;
 const MAX_STRIP_ROWS = 600;
 

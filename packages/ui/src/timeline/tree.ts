@@ -6,7 +6,7 @@
  *     Other processes ─ …
  *     Other tracks ─ …
  *
- * Busiest first among siblings. A process with one thread and nothing else is one line.
+ * Busiest first among siblings. A process with one thread is that thread's line too.
  */
 import type { TrackNode } from "@kymo/trace/engine";
 
@@ -62,20 +62,20 @@ export function buildTree(tracks: readonly TrackNode[]): Tree {
     const children = (childrenOf.get(track.id) ?? []).slice().sort(inOrder);
     if (isCpuGroup(track))
       return { ...groupLine("cpus", track.name, children.map(lineOf)), facts: track.facts };
-    const only = children[0];
-    if (
-      track.info.kind === "process" &&
-      track.rows.length === 0 &&
-      children.length === 1 &&
-      only?.info.kind === "thread" &&
-      !childrenOf.has(only.id)
-    )
+    const threads = children.filter((each) => each.info.kind === "thread");
+    const only = threads[0];
+    if (track.info.kind === "process" && track.rows.length === 0 && threads.length === 1 && only) {
+      const rest = [
+        ...children.filter((each) => each !== only),
+        ...(childrenOf.get(only.id) ?? []),
+      ];
       return {
-        ...plainLine(track, []),
+        ...plainLine(track, rest.map(lineOf)),
         facts: track.facts || only.facts,
         rows: rowsOf(only),
         tracks: [track.id, only.id],
       };
+    }
     return plainLine(track, children.map(lineOf));
   };
 

@@ -1,0 +1,18 @@
+/** The line of facts under a track's name. */
+import type { TraceSummary } from "@kymo/trace/engine";
+import { formatShare } from "../words.ts";
+import type { TreeNode } from "./tree.ts";
+
+/** "5 threads · 946 ms CPU" → "946 ms CPU · 59 % · 5 threads": what is cut off at the end matters least. */
+export function factsText(facts: string, kind: string, share: number): string {
+  const parts = facts.split(" · ");
+  const cpu = parts.find((part) => / CPU$/.test(part));
+  if (cpu === undefined || (kind !== "process" && kind !== "thread") || facts.includes("%"))
+    return facts;
+  return [cpu, formatShare(share), ...parts.filter((part) => part !== cpu)].join(" · ");
+}
+
+/** CPU or busy time over the trace's length: 1 is one CPU's worth. */
+export function shareOf(node: TreeNode, { fromNs, toNs }: TraceSummary): number {
+  return toNs > fromNs && node.kind !== "track" ? node.busyNs / (toNs - fromNs) : 0;
+}
