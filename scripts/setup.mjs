@@ -2,7 +2,7 @@
  * What a clean checkout needs before anything runs, in plain JavaScript without dependencies: a new enough Node, the npm
  * packages, a build, and (for the tests) a few Debian packages where this user may install them.
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,7 +25,7 @@ export function needPackages() {
   const lock = readFileSync(path.join(root, "package-lock.json"), "utf8");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   console.log("installing npm packages…");
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: "inherit",
     shell: process.platform === "win32",
@@ -46,10 +46,20 @@ export function needBuild() {
       return;
   }
   console.log("building…");
-  execFileSync(process.execPath, [path.join(root, "scripts/build.mjs")], {
+  run(process.execPath, [path.join(root, "scripts/build.mjs")], {
     cwd: root,
     stdio: "inherit",
   });
+}
+
+/** Runs a command with its output passed through; ends this process with words when it fails. */
+function run(command, args, options) {
+  const { status, error } = spawnSync(command, args, options);
+  if (status === 0) return;
+  console.error(
+    `${path.basename(command)} ${args.join(" ")} failed${error ? `: ${error.message}` : ` with status ${status}`}; see above`,
+  );
+  process.exit(1);
 }
 
 function newestMs(dir) {
