@@ -6,7 +6,7 @@
  *     level 0  [ of 0…15 | of 16…31 | …          ]   only full blocks; the rest is scanned
  *     events     0 1 2 …
  */
-import { CHUNK_ROWS, type Chunk } from "../model/trace.ts";
+import { CHUNK_ROWS, type Chunk, DUR_ESCAPE } from "../model/trace.ts";
 import { spanAt } from "./locate.ts";
 
 const FAN = 16;
@@ -19,9 +19,12 @@ export class BlockMax {
   readonly #sums: Float64Array[] = [];
   readonly #counts: number[] = [];
   #done = 0;
+  /** Of the chunk at hand, read once: chunks have many shapes. */
+  #dur: Uint32Array = new Uint32Array(0);
 
   /** Takes in what was added to the chunk. Its last event may still grow, so it is left out of the blocks. */
   extend(chunk: Chunk): void {
+    this.#dur = chunk.dur;
     const complete = Math.min(chunk.length - 1, CHUNK_ROWS);
     for (; this.#done + FAN <= complete; this.#done += FAN) {
       this.#scan(chunk, this.#done, this.#done + FAN);
@@ -31,6 +34,7 @@ export class BlockMax {
 
   /** Sets `best` and `sum` over events [from, to). */
   range(chunk: Chunk, from: number, to: number): void {
+    this.#dur = chunk.dur;
     this.best = from;
     this.sum = 0;
     let longest = -1;
@@ -54,7 +58,8 @@ export class BlockMax {
 
   #take(chunk: Chunk, level: number, q: number, longest: number): number {
     const i = level < 0 ? q : this.#longest[level]![q]!;
-    const span = spanAt(chunk, i);
+    const dur = this.#dur[i]!;
+    const span = dur === DUR_ESCAPE ? spanAt(chunk, i) : dur;
     this.sum += level < 0 ? span : this.#sums[level]![q]!;
     if (span <= longest) return longest;
     this.best = i;

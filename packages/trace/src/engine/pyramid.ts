@@ -8,7 +8,7 @@
  * Events of a row do not overlap, so two events as long as a bucket cannot start in the same one: drawn at a
  * level whose buckets are no wider than a pixel, every event of ≥ 1 px is there. Measured: bench/engine.bench.ts.
  */
-import { CHUNK_ROWS, type Chunk } from "../model/trace.ts";
+import { CHUNK_ROWS, type Chunk, DUR_ESCAPE } from "../model/trace.ts";
 import { spanAt } from "./locate.ts";
 
 /** Chunks shorter than this are scanned as they are. */
@@ -120,7 +120,7 @@ export class PyramidBuilder {
   }
 
   #levelOfEvents(chunk: Chunk, shift: number, at: number): number {
-    const { ts, length } = chunk;
+    const { ts, dur, length } = chunk;
     const index = this.#index;
     const sums = this.#sums;
     const inverse = 2 ** -shift;
@@ -138,7 +138,9 @@ export class PyramidBuilder {
         longest = -1;
         sum = 0;
       }
-      const span = spanAt(chunk, i);
+      // Columns in locals: chunks have many shapes.
+      const short = dur[i]!;
+      const span = short === DUR_ESCAPE ? spanAt(chunk, i) : short;
       sum += span;
       if (span > longest) {
         longest = span;
@@ -160,7 +162,7 @@ export class PyramidBuilder {
     at: number,
     most: number,
   ): number {
-    const { ts } = chunk;
+    const { ts, dur } = chunk;
     const index = this.#index;
     const sums = this.#sums;
     const below = this.#below;
@@ -182,7 +184,9 @@ export class PyramidBuilder {
         longest = -1;
         sum = 0;
       }
-      const span = spanAt(chunk, i);
+      // Columns in locals: chunks have many shapes.
+      const short = dur[i]!;
+      const span = short === DUR_ESCAPE ? spanAt(chunk, i) : short;
       sum += below[q - from]!;
       if (span > longest) {
         longest = span;
@@ -237,14 +241,15 @@ function lightColumns(
     size: new Uint8Array(count),
     key: new Uint32Array(count),
   };
+  const { ts, key } = chunk;
   for (let level = lightLevel; level < shifts.length; level++) {
     const inverse = 2 ** -shifts[level]!;
     const base = bases[level]!;
     for (let q = starts[level]!; q < starts[level + 1]!; q++) {
       const i = index[q]!;
-      light.bucket[q - first] = Math.floor(chunk.ts[i]! * inverse) - base;
+      light.bucket[q - first] = Math.floor(ts[i]! * inverse) - base;
       light.size[q - first] = sizeClass(spanAt(chunk, i));
-      light.key[q - first] = chunk.key[i]!;
+      light.key[q - first] = key[i]!;
     }
   }
   return light;

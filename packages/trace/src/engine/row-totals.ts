@@ -1,5 +1,11 @@
 /** Busy time of each row (and the range of counters), summed once a sealed chunk and again for the open one. */
-import type { AnyRow, Chunk, CounterChunk, Trace } from "../model/trace.ts";
+import {
+  type AnyRow,
+  type Chunk,
+  type CounterChunk,
+  DUR_ESCAPE,
+  type Trace,
+} from "../model/trace.ts";
 import { endAt, spanAt } from "./locate.ts";
 import { stateClass } from "./palette.ts";
 
@@ -70,19 +76,24 @@ export class RowTotals {
 
   #runningNs(chunk: Chunk, openEnd: number): number {
     let sum = 0;
-    for (let i = 0; i < chunk.length; i++) {
-      const key = chunk.key[i]!;
+    const { ts, key: keys, length } = chunk;
+    for (let i = 0; i < length; i++) {
+      const key = keys[i]!;
       this.#running[key] ??=
         stateClass(this.#trace.strings.get(key as never)) === "running" ? 1 : 2;
-      if (this.#running[key] === 1) sum += endAt(chunk, i, openEnd) - chunk.ts[i]!;
+      if (this.#running[key] === 1) sum += endAt(chunk, i, openEnd) - ts[i]!;
     }
     return sum;
   }
 }
 
 function coveredNs(chunk: Chunk, openEnd: number): number {
+  const { dur, ts, length } = chunk;
   let sum = 0;
-  for (let i = 0; i < chunk.length; i++) sum += endAt(chunk, i, openEnd) - chunk.ts[i]!;
+  for (let i = 0; i < length; i++) {
+    const ns = dur[i]!;
+    sum += ns === DUR_ESCAPE ? endAt(chunk, i, openEnd) - ts[i]! : ns;
+  }
   return sum;
 }
 function addValues(sum: { min: number; max: number }, chunk: CounterChunk): void {

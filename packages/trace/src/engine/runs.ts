@@ -2,7 +2,7 @@
  * What one row shows in a window: at most two runs a pixel, whatever the number of events. A run is an event at least
  * one pixel wide, or a cluster of narrower ones in one pixel, which stands for its longest event.
  */
-import type { AnyRow, Chunk } from "../model/trace.ts";
+import { type AnyRow, type Chunk, DUR_ESCAPE } from "../model/trace.ts";
 import type { BlockMax } from "./block-max.ts";
 import { chunkBefore, lowerBound, spanAt } from "./locate.ts";
 import type { LevelOfDetail } from "./lod.ts";
@@ -30,6 +30,14 @@ export class Runs {
   #key = 0;
   /** First pixel after the last run that was an event of its own: clusters stay behind it. */
   #clear = 0;
+
+  // Columns of the chunk being walked. Chunks have many shapes (six kinds, grown or not): reading their columns once
+  // a chunk, not once an event, is worth a factor of 3 (bench/engine.bench.mjs).
+  #walked: Chunk | undefined;
+  #walkedIndex = 0;
+  #ts: Float64Array = new Float64Array(0);
+  #dur: Uint32Array = new Uint32Array(0);
+  #keys: Uint32Array = new Uint32Array(0);
 
   // The window.
   #from = 0;
@@ -73,35 +81,39 @@ export class Runs {
       if (chunk.ts[0]! >= to) break;
       const pyramid = lod?.pyramid(row, c);
       const level = pyramid === undefined ? -1 : levelFor(pyramid, this.#nsPerPx);
-      const tail = level < 0 ? lod?.tail(row, c) : undefined;
-      if (pyramid !== undefined && level >= 0) this.#walkLevel(chunk, c, pyramid, level, from, to);
-      else if (tail !== undefined) this.#walkTail(chunk, c, tail, from, to);
-      else this.#walkEvents(chunk, c, from, to);
+      const tail = pyramid === undefined ? lod?.tail(row, c) : undefined;
+      this.#walked = chunk;
+      this.#walkedIndex = c;
+      this.#ts = chunk.ts;
+      this.#dur = chunk.dur;
+      this.#keys = chunk.key;
+      if (pyramid !== undefined && level >= 0) this.#walkLevel(pyramid, level, from, to);
+      else if (tail !== undefined) this.#walkTail(chunk, tail, from, to);
+      else this.#walkEvents(chunk, from, to);
     }
+    this.#walked = undefined;
     this.#flush();
   }
 
-  #walkEvents(chunk: Chunk, c: number, from: number, to: number): void {
+  #span(i: number): number {
+    const dur = this.#dur[i]!;
+    return dur === DUR_ESCAPE ? spanAt(this.#walked!, i) : dur;
+  }
+
+  #walkEvents(chunk: Chunk, from: number, to: number): void {
     const { ts, length } = chunk;
     for (let i = Math.max(0, lowerBound(chunk, from) - 1); i < length && ts[i]! < to; i++) {
-      const span = spanAt(chunk, i);
-      this.#take(chunk, c, i, span, span);
+      const span = this.#span(i);
+      this.#take(i, span, span);
     }
   }
 
-  #walkLevel(
-    chunk: Chunk,
-    c: number,
-    pyramid: Pyramid,
-    level: number,
-    from: number,
-    to: number,
-  ): void {
+  #walkLevel(pyramid: Pyramid, level: number, from: number, to: number): void {
     if (level >= pyramid.lightLevel) {
-      this.#walkLightLevel(chunk, c, pyramid, level, from, to);
+      this.#walkLightLevel(pyramid, level, from, to);
       return;
     }
-    const { ts } = chunk;
+    const ts = this.#ts;
     const { index, busy, starts, shifts } = pyramid;
     const first = starts[level]!;
     const end = starts[level + 1]!;
@@ -117,7 +129,7 @@ export class Runs {
       const i = index[q]!;
       // Its bucket may start before `to` with earlier, narrower events: less than a pixel is at stake.
       if (ts[i]! >= to) break;
-      this.#take(chunk, c, i, spanAt(chunk, i), busy[q]! * unit);
+      this.#take(i, this.#span(i), busy[q]! * unit);
     }
   }
 
@@ -126,14 +138,7 @@ export class Runs {
    * up. The look-ups are cache misses and cost 10 × the rest (bench/engine.bench.ts). A cluster may be drawn up to
    * a bucket, at most a pixel, early.
    */
-  #walkLightLevel(
-    chunk: Chunk,
-    c: number,
-    pyramid: Pyramid,
-    level: number,
-    from: number,
-    to: number,
-  ): void {
+  #walkLightLevel(pyramid: Pyramid, level: number, from: number, to: number): void {
     const { index, busy, starts, shifts, light, bases } = pyramid;
     const { bucket, size } = light;
     const lightStart = starts[pyramid.lightLevel]!;
@@ -167,17 +172,17 @@ export class Runs {
       const isWide = x0 < 0 || size[q]! > wideFrom;
       const at = isWide ? -1 : Math.max(x0 | 0, this.#clear);
       if (at !== px || isWide) {
-        this.#settle(px, sum / 255, largest, best, c, pyramid);
+        this.#settle(px, sum / 255, largest, best, pyramid);
         best = -1;
         largest = -1;
         if (isWide) {
           const i = index[q + lightStart]!;
-          if (chunk.ts[i]! >= to) {
+          if (this.#ts[i]! >= to) {
             px = this.#px;
             sum = this.#covered * 255;
             break;
           }
-          this.#take(chunk, c, i, spanAt(chunk, i), busy[q + lightStart]! * unit);
+          this.#take(i, this.#span(i), busy[q + lightStart]! * unit);
           px = this.#px;
           sum = this.#covered * 255;
           continue;
@@ -193,18 +198,11 @@ export class Runs {
       largest = size[q]!;
       best = q;
     }
-    this.#settle(px, sum / 255, largest, best, c, pyramid);
+    this.#settle(px, sum / 255, largest, best, pyramid);
   }
 
   /** Puts a cluster gathered in locals back: `best` is the light entry of its longest event, −1 when it has none. */
-  #settle(
-    px: number,
-    covered: number,
-    sizeOfBest: number,
-    best: number,
-    c: number,
-    pyramid: Pyramid,
-  ): void {
+  #settle(px: number, covered: number, sizeOfBest: number, best: number, pyramid: Pyramid): void {
     this.#px = px;
     this.#covered = covered;
     if (best < 0) return;
@@ -212,19 +210,19 @@ export class Runs {
     const least = sizeOfBest === 0 ? 0 : 2 ** (sizeOfBest - 1);
     if (least <= this.#longest) return;
     this.#longest = least;
-    this.#chunk = c;
+    this.#chunk = this.#walkedIndex;
     this.#at = pyramid.index[best + pyramid.starts[pyramid.lightLevel]!]!;
     this.#key = pyramid.light.key[best]!;
   }
 
-  #walkTail(chunk: Chunk, c: number, tail: BlockMax, from: number, to: number): void {
+  #walkTail(chunk: Chunk, tail: BlockMax, from: number, to: number): void {
     const { ts, length } = chunk;
     const nsPerPx = this.#nsPerPx;
     let i = Math.max(0, lowerBound(chunk, from) - 1);
     while (i < length && ts[i]! < to) {
-      const span = spanAt(chunk, i);
+      const span = this.#span(i);
       if (span >= nsPerPx) {
-        this.#take(chunk, c, i++, span, span);
+        this.#take(i++, span, span);
         continue;
       }
       // All that start in this pixel, by galloping to its end.
@@ -246,27 +244,27 @@ export class Runs {
       }
       // At most one of them, the last, is as long as a pixel: it is taken by itself.
       const last = low - 1;
-      const lastSpan = spanAt(chunk, last);
+      const lastSpan = this.#span(last);
       const until = lastSpan >= nsPerPx ? last : low;
       if (until > i) {
         tail.range(chunk, i, until);
-        this.#take(chunk, c, tail.best, spanAt(chunk, tail.best), tail.sum);
+        this.#take(tail.best, this.#span(tail.best), tail.sum);
       }
-      if (until === last) this.#take(chunk, c, last, lastSpan, lastSpan);
+      if (until === last) this.#take(last, lastSpan, lastSpan);
       i = low;
     }
   }
 
   /** One event, standing for others in its pixel: `covered` ns in all. */
-  #take(chunk: Chunk, c: number, i: number, span: number, covered: number): void {
-    const ts = chunk.ts[i]!;
+  #take(i: number, span: number, covered: number): void {
+    const ts = this.#ts[i]!;
     const ns = span === Infinity ? Math.max(0, this.#openEnd - ts) : span;
     const x0 = (ts - this.#from) * this.#inverse;
     const x1 = x0 + ns * this.#inverse;
     if (x1 < 0 || (x1 === 0 && x0 < 0)) return;
     if (ns >= this.#nsPerPx) {
       this.#flush();
-      this.#push(x0, x1, 1, chunk.key[i]!, c, i);
+      this.#push(x0, x1, 1, this.#keys[i]!, this.#walkedIndex, i);
       this.#clear = Math.max(this.#clear, Math.floor(x1));
       return;
     }
@@ -280,9 +278,9 @@ export class Runs {
     this.#covered += covered;
     if (ns <= this.#longest) return;
     this.#longest = ns;
-    this.#chunk = c;
+    this.#chunk = this.#walkedIndex;
     this.#at = i;
-    this.#key = chunk.key[i]!;
+    this.#key = this.#keys[i]!;
   }
 
   #flush(): void {
