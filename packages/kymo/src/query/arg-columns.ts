@@ -2,7 +2,7 @@
 import type { ArgSetId, Trace } from "@kymo/trace";
 
 export type LeafType = "int" | "real" | "text" | "bool" | "bytes";
-const leafTypes: readonly LeafType[] = ["int", "real", "text", "bool", "bytes"];
+export const leafTypes: readonly LeafType[] = ["int", "real", "text", "bool", "bytes"];
 
 export interface ArgColumns {
   readonly length: number;
@@ -15,9 +15,10 @@ export interface ArgColumns {
   readonly type: Uint8Array;
   /** int, real and bool as a number; NaN otherwise. An int past 2⁵³ is rounded here, exact in `bigints`. */
   readonly number: Float64Array;
-  /** text: index in `texts`. */
+  /** text: index in `texts`; 0 for other types. */
   readonly text: Uint32Array;
   readonly keys: readonly string[];
+  /** The first stands for no text. */
   readonly texts: readonly string[];
   /** By leaf. */
   readonly bigints: ReadonlyMap<number, bigint>;
@@ -34,7 +35,7 @@ export function argColumns(trace: Trace): ArgColumns {
   const number = new Growing(Float64Array);
   const text = new Growing(Uint32Array);
   const keys = new Interner();
-  const texts = new Interner();
+  const texts = new Interner([""]);
   const bigints = new Map<number, bigint>();
   const blobs = new Map<number, Uint8Array>();
   let length = 0;
@@ -96,8 +97,12 @@ export function leafText(args: ArgColumns, leaf: number): string {
 }
 
 class Interner {
-  readonly list: string[] = [];
+  readonly list: string[];
   readonly #index = new Map<string, number>();
+  /** What is `reserved` is never given as the index of a text. */
+  constructor(reserved: readonly string[] = []) {
+    this.list = [...reserved];
+  }
   of(text: string): number {
     const known = this.#index.get(text);
     if (known !== undefined) return known;

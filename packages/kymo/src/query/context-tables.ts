@@ -1,6 +1,6 @@
 /** The tables about the events' surroundings: who, where, and what went wrong. Some thousand rows each. */
 import type { Trace, TrackId } from "@kymo/trace";
-import { type ArgColumns, leafText, leafType } from "./arg-columns.ts";
+import { type ArgColumns, leafText, leafType, leafTypes } from "./arg-columns.ts";
 import {
   bigints,
   booleans,
@@ -203,15 +203,13 @@ export function argsTable(args: () => ArgColumns): TableSnapshot {
     [
       int32("arg_set_id", (part) => part.set),
       // What an array member's key is without its place: "headers[0].name" → "headers.name".
-      leaf("flat_key", "text", (out, at, part, i) => {
-        out.texts[at] = part.keys[part.key[i]!]!.replace(/\[\d+\]/g, "");
-      }),
-      leaf("key", "text", (out, at, part, i) => {
-        out.texts[at] = part.keys[part.key[i]!]!;
-      }),
-      leaf("value_type", "text", (out, at, part, i) => {
-        out.texts[at] = leafType(part, i) === "text" ? "string" : leafType(part, i);
-      }),
+      keyColumn("flat_key", args, ({ keys }, code) => keys[code]!.replace(/\[\d+\]/g, "")),
+      keyColumn("key", args, ({ keys }, code) => keys[code]!),
+      textByCode(
+        "value_type",
+        { length: leafTypes.length, get: (code) => valueTypes[leafTypes[code]!] },
+        (part) => part.type,
+      ),
       leaf("int_value", "bigint", (out, at, part, i) => {
         const type = leafType(part, i);
         const exact = part.bigints.get(i);
@@ -224,10 +222,17 @@ export function argsTable(args: () => ArgColumns): TableSnapshot {
         if (leafType(part, i) === "real") out.float64[at] = part.number[i]!;
         else out.setNull(at);
       }),
-      leaf("string_value", "text", (out, at, part, i) => {
-        if (leafType(part, i) === "text") out.texts[at] = part.texts[part.text[i]!]!;
-        else out.setNull(at);
-      }),
+      textByCode(
+        "string_value",
+        {
+          get length() {
+            return args().texts.length;
+          },
+          get: (code) => args().texts[code]!,
+        },
+        (part) => part.text,
+        0,
+      ),
       leaf("bytes_value", "blob", (out, at, part, i) => {
         const bytes = part.blobs.get(i);
         if (bytes === undefined) out.setNull(at);
@@ -240,6 +245,29 @@ export function argsTable(args: () => ArgColumns): TableSnapshot {
     args,
     (part) => part.length,
   );
+}
+
+const valueTypes = {
+  int: "int",
+  real: "real",
+  text: "string",
+  bool: "bool",
+  bytes: "bytes",
+} as const;
+
+/** A column of the leaves' keys as `get` shows them. */
+function keyColumn(
+  name: string,
+  args: () => ArgColumns,
+  get: (args: ArgColumns, code: number) => string,
+): Column<ArgColumns> {
+  const source = {
+    get length() {
+      return args().keys.length;
+    },
+    get: (code: number) => get(args(), code),
+  };
+  return textByCode(name, source, (part) => part.key);
 }
 
 const flowSteps = ["start", "step", "end"] as const;
