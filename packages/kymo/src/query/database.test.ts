@@ -532,3 +532,14 @@ test("query stops at its limit and says so", async () => {
   expect(result.truncated).toBe(true);
   expect((await database.query("SELECT * FROM range(3)", 3)).truncated).toBe(false);
 });
+
+test("a query can be stopped while it works, and before", async () => {
+  const endless =
+    "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(10000000) b WHERE a.range > b.range";
+  const stop = new AbortController();
+  const running = database.query(endless, 10, stop.signal);
+  setTimeout(() => stop.abort(), 100);
+  await expect(running).rejects.toMatchObject({ name: "SqlError", message: "interrupted" });
+  await expect(database.query("SELECT 1", 10, stop.signal)).rejects.toThrow("interrupted");
+  expect(await rows("SELECT count(*) FROM slice")).toEqual([[5]]);
+});

@@ -114,25 +114,37 @@ export class QueryDatabase {
   /**
    * Runs the statements of `sql` one by one; the result is the last one's. What they make (tables, views, macros)
    * is gone afterwards.
+   * @param signal  aborting it stops the query, which then throws "interrupted"
    * @throws SqlError with the place of the fault
    */
-  async stream(sql: string): Promise<QueryStream> {
+  async stream(sql: string, signal?: AbortSignal): Promise<QueryStream> {
     const connection = await this.#instance.connect();
+    const interrupt = (): void => connection.interrupt();
+    signal?.addEventListener("abort", interrupt);
+    const close = (): void => {
+      signal?.removeEventListener("abort", interrupt);
+      connection.closeSync();
+    };
     try {
+      if (signal?.aborted) throw new SqlError("interrupted");
       const result = await runAll(this.#api, connection, sql);
       return {
         columns: result.columnNames().map((name, i) => ({ name, type: result.columnType(i) })),
-        chunks: chunksOf(result, connection),
+        chunks: chunksOf(result, close),
       };
     } catch (error) {
-      connection.closeSync();
+      close();
       throw error instanceof SqlError ? error : sqlError(error);
     }
   }
 
   /** The first `limit` rows of the last statement's result. @throws SqlError */
-  async query(sql: string, limit: number = Number.POSITIVE_INFINITY): Promise<QueryRows> {
-    const { columns, chunks } = await this.stream(sql);
+  async query(
+    sql: string,
+    limit: number = Number.POSITIVE_INFINITY,
+    signal?: AbortSignal,
+  ): Promise<QueryRows> {
+    const { columns, chunks } = await this.stream(sql, signal);
     const rows: PlainValue[][] = [];
     let truncated = false;
     for await (const chunk of chunks) {
@@ -228,7 +240,7 @@ function isAllowed(api: Api, type: number): boolean {
 
 async function* chunksOf(
   result: Result,
-  connection: DuckDBConnection,
+  close: () => void,
 ): AsyncIterableIterator<DuckDBDataChunk> {
   try {
     for (;;) {
@@ -239,7 +251,7 @@ async function* chunksOf(
   } catch (error) {
     throw sqlError(error);
   } finally {
-    connection.closeSync();
+    close();
   }
 }
 

@@ -51,6 +51,7 @@ function words(text: string): string {
         "; cast the argument",
       )
       .replace(/(\S+) is not an? table$/, "$1 can not be changed: it shows the trace")
+      .replace(/^Interrupted!?$/, "interrupted")
       // Names of our own machinery mean nothing to the reader.
       .replaceAll('"__', '"')
       .trim()
