@@ -119,15 +119,7 @@ export class TrackEvents {
     let legacyStart = -1;
     let legacyStop = 0;
     let at = time;
-    this.categories.length = 0;
-    this.categoryTexts.length = 0;
-    this.flowIds.length = 0;
-    this.endedFlows.length = 0;
-    this.annotationRanges.length = 0;
-    this.extraUuids.length = 0;
-    this.extraValues.length = 0;
-    this.extraDoubleUuids.length = 0;
-    this.extraDoubles.length = 0;
+    this.restart();
     while (event.next())
       switch (event.field) {
         case TrackEvent.type:
@@ -323,6 +315,19 @@ export class TrackEvents {
       this.emitFlows(track, begin.ts, begin.flows);
     });
     return true;
+  }
+
+  /** Empties the lists of the event before. Most are empty: setting a length costs more than looking. */
+  private restart(): void {
+    if (this.categories.length > 0) this.categories.length = 0;
+    if (this.annotationRanges.length > 0) this.annotationRanges.length = 0;
+    if (this.flowIds.length > 0) this.flowIds.length = 0;
+    if (this.endedFlows.length > 0) this.endedFlows.length = 0;
+    if (this.categoryTexts.length > 0) this.categoryTexts.length = 0;
+    if (this.extraUuids.length > 0) this.extraUuids.length = 0;
+    if (this.extraValues.length > 0) this.extraValues.length = 0;
+    if (this.extraDoubleUuids.length > 0) this.extraDoubleUuids.length = 0;
+    if (this.extraDoubles.length > 0) this.extraDoubles.length = 0;
   }
 
   private kymoEvent(
