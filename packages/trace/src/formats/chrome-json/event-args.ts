@@ -17,6 +17,8 @@ export class EventArgs {
   readonly reader: ArgsReader;
   readonly #strings: JsonStrings;
   readonly #onBad: () => void;
+  /** Interned when first needed. */
+  #argsKey: StringId | undefined;
 
   /** @param onBad  called for arguments that are left out because they are no JSON */
   constructor(
@@ -88,7 +90,7 @@ export class EventArgs {
   }
 
   #members(b: Uint8Array, from: number, to: number): void {
-    const key = keyId(this.#strings, ARGS_KEY, 0, 4);
-    if (!this.reader.addMembers(b, from, to, key)) this.#onBad();
+    this.#argsKey ??= keyId(this.#strings, ARGS_KEY, 0, 4);
+    if (!this.reader.addMembers(b, from, to, this.#argsKey)) this.#onBad();
   }
 }

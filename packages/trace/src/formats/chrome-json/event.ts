@@ -74,6 +74,9 @@ export class EventFields {
   readonly extras: Uint32Array = new Uint32Array(4 * MAX_EXTRAS);
   extraCount = 0;
 
+  /** A member that few events have was set: `clear` need not touch those otherwise. */
+  isUnusual = false;
+
   clear(): void {
     this.phase = 0;
     this.name = EMPTY_STRING;
@@ -87,6 +90,11 @@ export class EventFields {
     this.tid = Number.NaN;
     this.tidFrom = this.tidTo = 0;
     this.argsFrom = this.argsTo = 0;
+    if (this.isUnusual) this.#clearUnusual();
+  }
+
+  #clearUnusual(): void {
+    this.isUnusual = false;
     this.idFrom = this.idTo = 0;
     this.id2From = this.id2To = 0;
     this.bindIdFrom = this.bindIdTo = 0;
@@ -234,10 +242,13 @@ export function parseEvent(
         fields.nameFrom = from;
         fields.nameTo = p;
       } else if (field === CATEGORY) fields.category = strings.id(b, from, p, hash, escaped);
-      else if (field === ID_SCOPE) fields.idScope = strings.id(b, from, p, hash, escaped);
       else if (field === PHASE) fields.phase = p === from + 1 ? b[from]! : 0;
-      else if (field === SCOPE) fields.scope = b[from]!;
-      else fields.bindPoint = b[from]!;
+      else {
+        fields.isUnusual = true;
+        if (field === ID_SCOPE) fields.idScope = strings.id(b, from, p, hash, escaped);
+        else if (field === SCOPE) fields.scope = b[from]!;
+        else fields.bindPoint = b[from]!;
+      }
       p++;
       continue;
     }
@@ -279,11 +290,13 @@ export function parseEvent(
       p = skipValue(b, p, end);
     } else p = skipLiteral(b, p, end);
     if (p < 0) return p;
+    if (field === ARGS) {
+      fields.argsFrom = from;
+      fields.argsTo = p;
+      continue;
+    }
+    fields.isUnusual = true;
     switch (field) {
-      case ARGS:
-        fields.argsFrom = from;
-        fields.argsTo = p;
-        break;
       case ID:
         fields.idFrom = from;
         fields.idTo = p;

@@ -208,6 +208,29 @@ describe("limits", () => {
   });
 });
 
+test("members of one event do not leak into the next", async () => {
+  const rare =
+    '"s":"g","bp":"e","scope":"x","id":"0x1","id2":{"local":1},"bind_id":7,"flow_in":true,"flow_out":true,"sf":3,"cname":"good","args":{"a":1}';
+  const place = '"pid":1,"tid":1';
+  const plain = [
+    `{"ph":"i","name":"plain","ts":2,${place}}`,
+    `{"ph":"f","name":"flow","cat":"c","id":9,"ts":2,${place}}`,
+    `{"ph":"b","name":"async","cat":"c","id":9,"ts":2,${place}}`,
+    `{"ph":"e","name":"async","cat":"c","id":9,"ts":3,${place}}`,
+  ];
+  const apart = dumpEvents(
+    await read(`[{"ph":"X","name":"first","cat":"c","ts":0,"dur":9,${place}},${plain.join()}]`),
+  );
+  const after = dumpEvents(
+    await read(
+      `[{"ph":"X","name":"first","cat":"c","ts":0,"dur":9,${place},${rare}},${plain.map((each) => `{"ph":"M","name":"x",${rare}},${each}`).join()}]`,
+    ),
+  );
+  const lines = (dump: string): string[] =>
+    dump.split("\n").filter((line) => /plain|async|end/.test(line));
+  expect(lines(after).filter((line) => !line.includes("step 7"))).toEqual(lines(apart));
+});
+
 test("written files are JSON that any viewer can parse", async () => {
   const trace = new TraceBuilder();
   const reader = await format.stream!(trace);
