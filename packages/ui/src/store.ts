@@ -40,7 +40,9 @@ export interface Search {
   readonly at: number;
 }
 export interface Tip {
-  readonly details: EventDetails;
+  readonly details: EventDetails | undefined;
+  /** Events lost at this time, whatever the row. */
+  readonly losses: readonly Problem[];
   /** Pointer, px of the page. */
   readonly x: number;
   readonly y: number;

@@ -281,6 +281,9 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
     const at = await pointAt("server", "thread_state", 0.35);
     await page.mouse.move(at.x, at.y);
     await expect.poll(() => page.locator(".tooltip").textContent()).toContain("Sleeping");
+    const lossAt = await pointAt("server", "thread_state", 0.64);
+    await page.mouse.move(lossAt.x, lossAt.y);
+    await expect.poll(() => page.locator(".tooltip").textContent()).toContain("12 lost on CPU 0");
     await page.keyboard.press("q");
     await page.getByRole("tab", { name: "Flame" }).click();
     await expect.poll(() => page.locator(".flame-head").textContent()).toContain("samples");

@@ -19,38 +19,49 @@ const tookMs = signal(0);
 export function Sql({ page }: { page: Page }) {
   return (
     <div class="sql">
-      <textarea
-        spellcheck={false}
-        aria-label="SQL"
-        value={text.value}
-        onInput={(event) => {
-          text.value = event.currentTarget.value;
-        }}
-        onKeyDown={(event) => {
-          if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-          event.preventDefault();
-          void run(page);
-        }}
-      />
-      <div class="sql-head">
-        <button type="button" class="primary" disabled={busy.value} onClick={() => void run(page)}>
-          Run
-        </button>
-        <span class="muted">
-          Ctrl+Enter · tables: slice, sched, thread_state, thread, process, sample…
-        </span>
-        {answer.value && (
-          <span class="muted num">
-            {formatCount(answer.value.rows.length)} rows
-            {answer.value.truncated ? " (more were cut)" : ""} in {Math.round(tookMs.value)} ms
-          </span>
-        )}
+      <div class="sql-ask">
+        <textarea
+          spellcheck={false}
+          aria-label="SQL"
+          value={text.value}
+          onInput={(event) => {
+            text.value = event.currentTarget.value;
+          }}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+            event.preventDefault();
+            void run(page);
+          }}
+        />
+        <div class="sql-head">
+          <button
+            type="button"
+            class="primary"
+            disabled={busy.value}
+            onClick={() => void run(page)}
+          >
+            Run
+          </button>
+          <span class="muted">Ctrl+Enter</span>
+          {answer.value && (
+            <span class="muted num">
+              {formatCount(answer.value.rows.length)} rows
+              {answer.value.truncated ? " (more were cut)" : ""} in {Math.round(tookMs.value)} ms
+            </span>
+          )}
+        </div>
       </div>
       {problem.value && (
         <pre class="sql-error" role="alert">
           {problem.value.message}
           {problem.value.hint ? `\n${problem.value.hint}` : ""}
         </pre>
+      )}
+      {!answer.value && !problem.value && (
+        <p class="muted">
+          Tables: slice, instant, counter, sched, thread_state, sample, thread, process, track,
+          args, flow, problem… A click on a ts shows that moment.
+        </p>
       )}
       {answer.value && <Table page={page} answer={answer.value} />}
     </div>
@@ -95,8 +106,10 @@ function Table({ page, answer: { columns, rows } }: { page: Page; answer: Answer
       <table>
         <thead>
           <tr>
-            {columns.map((column) => (
-              <th key={column}>{column}</th>
+            {columns.map((column, at) => (
+              <th key={column} class={typeof rows[0]?.[at] === "number" ? "right" : ""}>
+                {column}
+              </th>
             ))}
           </tr>
         </thead>

@@ -180,7 +180,7 @@ export function Notices({ page }: { page: Page }) {
       )}
       {shown && truncated && !hidden.has("truncated") && (
         <div class="notice amber">
-          <span>The file ends early; what was read is shown. {truncated.message}</span>
+          <span>The file ends early; what was read is shown. ({truncated.message})</span>
           <button type="button" onClick={() => store.showTab("log")}>
             Show
           </button>

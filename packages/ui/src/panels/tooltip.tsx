@@ -21,10 +21,19 @@ export function Tooltip({ page }: { page: Page }) {
     element.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
   });
   if (!tip) return null;
-  const { details } = tip;
+  const { details, losses } = tip;
   return (
     <div class="tooltip" role="tooltip" ref={box}>
-      <Body details={details} startNs={page.timeline.summary.fromNs} />
+      {details && <Body details={details} startNs={page.timeline.summary.fromNs} />}
+      {losses.slice(0, 3).map((loss) => (
+        <div class="loss" key={`${loss.cpu} ${loss.from}`}>
+          <strong>
+            {loss.count === undefined ? "Events" : formatCount(loss.count)} lost
+            {loss.cpu === undefined ? "" : ` on CPU ${loss.cpu}`}
+          </strong>{" "}
+          {loss.message}
+        </div>
+      ))}
     </div>
   );
 }

@@ -288,6 +288,7 @@ function lossPattern(context: CanvasRenderingContext2D, color: Colors): CanvasPa
 }
 
 function paintLosses(context: CanvasRenderingContext2D, scene: Scene, color: Colors): void {
+  const height = Math.min(scene.height - RULER_HEIGHT, scene.layout.height - scene.scrollTop);
   const pattern = lossPattern(context, color);
   for (const loss of scene.losses) {
     const x = timeToX(scene.range, scene.width, loss.from);
@@ -296,10 +297,10 @@ function paintLosses(context: CanvasRenderingContext2D, scene: Scene, color: Col
     const from = Math.max(-2, x);
     const width = Math.min(scene.width + 2, end) - from;
     context.fillStyle = color.lossWash;
-    context.fillRect(from, RULER_HEIGHT, width, scene.height);
+    context.fillRect(from, RULER_HEIGHT, width, height);
     if (pattern) {
       context.fillStyle = pattern;
-      context.fillRect(from, RULER_HEIGHT, width, scene.height);
+      context.fillRect(from, RULER_HEIGHT, width, height);
     }
   }
 }

@@ -4,6 +4,7 @@
  *     drag: select an area · Shift+drag or middle button: pan and scroll · click: select · double click: zoom to it
  *     wheel: scroll · Ctrl/Meta+wheel: zoom at the pointer · Shift or sideways wheel: pan · two fingers: pinch and pan
  */
+import type { Problem } from "@kymo/trace";
 import type { EventDetails } from "@kymo/trace/engine";
 import { wheelActionOf } from "../keys.ts";
 import type { AreaSelection } from "../store.ts";
@@ -143,8 +144,9 @@ export class Pointer {
     const asking = ++this.asking;
     this.tipTimer = setTimeout(async () => {
       const details = await this.eventAt(offsetX, offsetY);
-      if (asking !== this.asking || !details) return;
-      this.timeline.store.tip.value = { details, x: clientX, y: clientY };
+      const losses = this.lossesAt(offsetX);
+      if (asking !== this.asking || (!details && losses.length === 0)) return;
+      this.timeline.store.tip.value = { details, losses, x: clientX, y: clientY };
     }, TOOLTIP_MS);
   }
 
@@ -152,6 +154,17 @@ export class Pointer {
     clearTimeout(this.tipTimer);
     this.asking++;
     this.timeline.store.tip.value = undefined;
+  }
+
+  private lossesAt(x: number): Problem[] {
+    const { range, width, store } = this.timeline;
+    const air = (spanOf(range) / width) * NEAR_PX;
+    const ts = xToTime(range, width, x);
+    return store.problems.value.filter(({ kind, from, to }) => {
+      const start = from ?? to;
+      const end = to ?? from;
+      return kind === "lost-events" && start !== undefined && ts >= start - air && ts <= end! + air;
+    });
   }
 
   private async eventAt(x: number, y: number): Promise<EventDetails | undefined> {
