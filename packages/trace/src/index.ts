@@ -1,6 +1,7 @@
 export * from "./filters/forward.ts";
 export * from "./filters/tee.ts";
 export * from "./formats/format.ts";
+export { type LintFinding, type LintRule, PerfettoLint } from "./formats/perfetto/lint.ts";
 export { formats } from "./formats/registry.gen.ts";
 export * from "./model/batch.ts";
 export * from "./model/builder.ts";

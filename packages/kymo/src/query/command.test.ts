@@ -147,6 +147,29 @@ describe("info", () => {
     expect(zipped).toMatchObject({ compression: "gzip", bytes: statSync(packed).size });
     expect(zipped.eventsByKind).toEqual(plain.eventsByKind);
   });
+  test("--strict: the rules of a Perfetto file, kept and broken; other formats are told so", () => {
+    const perfetto = path.join(dir, "t.pftrace");
+    expect(kymo(["convert", file, perfetto])).toMatchObject({ status: 0 });
+    const clean = kymo(["info", perfetto, "--strict"]);
+    expect([clean.status, clean.err]).toEqual([0, ""]);
+    expect(clean.out.toString()).toMatch(/kept +interning/);
+    expect(clean.out.toString()).not.toContain("BROKEN");
+    // A track event on track 99, which nothing describes: TracePacket{timestamp 5, sequence 7, flags 1, track_event{type instant, track 99}}.
+    const event = [0x48, 3, 0x58, 99];
+    const packet = [0x40, 5, 0x50, 7, 0x68, 1, 0x5a, event.length, ...event];
+    const broken = path.join(dir, "broken.pftrace.gz");
+    writeFileSync(broken, gzipSync(Buffer.from([0x0a, packet.length, ...packet])));
+    const found = kymo(["info", broken, "--strict"]);
+    expect(found.status).toBe(1);
+    expect(found.out.toString()).toMatch(/BROKEN +descriptor/);
+    expect(found.out.toString()).toContain("fix: write a TrackDescriptor");
+    const json = JSON.parse(kymo(["info", broken, "--strict", "--json"]).out.toString());
+    expect(json.strict).toContainEqual(expect.objectContaining({ rule: "descriptor", count: 1 }));
+    expect(kymo(["info", file, "--strict"])).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("--strict checks Perfetto files"),
+    });
+  });
   test("the trace from standard input", () => {
     expect(kymo(["info", "-"], readFileSync(file, "utf8")).out.toString()).toMatch(/slice +2\n/);
   });

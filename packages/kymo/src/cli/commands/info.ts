@@ -1,19 +1,31 @@
 /** `kymo info`: what a trace file holds, what it was made with, and what is wrong with it. */
 import { stat } from "node:fs/promises";
-import { formats, TraceBuilder } from "@kymo/trace";
+import {
+  type Format,
+  FormatError,
+  formats,
+  type LintFinding,
+  type LintRule,
+  PerfettoLint,
+  TraceBuilder,
+} from "@kymo/trace";
 import { readTraceFile } from "../../files/open.ts";
 import { problemMeanings, type TraceContents, traceContents } from "../../query/summary.ts";
 import { helpFlags, parseFlags } from "../arguments.ts";
-import { type Command, UsageError } from "../command.ts";
+import { type Command, UsageError, UserError } from "../command.ts";
 
 const flags = {
   json: { type: "boolean", help: "print one JSON object" },
+  strict: {
+    type: "boolean",
+    help: "check a Perfetto file by the format's published rules; exit 1 when one is broken",
+  },
   top: { type: "number", value: "N", default: 10, help: "processes and threads listed" },
 } as const;
 
 export const command: Command = {
   summary: "what a trace holds, what it was made with, what was lost",
-  help: `kymo info FILE [--json]
+  help: `kymo info FILE [--json] [--strict]
 
 Prints the contents of a trace: events by kind, tracks, who used the CPUs, the time range; what it was recorded
 with; events lost on each CPU, and every other problem that was found while reading it.
@@ -22,7 +34,8 @@ ${helpFlags(flags)}
 
 Examples:
   kymo info t.pftrace
-  kymo info t.pftrace --json | jq .events`,
+  kymo info t.pftrace --json | jq .events
+  kymo info t.pftrace --strict`,
 
   async run(args) {
     const { values, positionals } = parseFlags(flags, args);
@@ -32,7 +45,16 @@ Examples:
     if (!Number.isInteger(values.top) || values.top < 0)
       throw new UsageError(`--top needs a whole number, not ${values.top}`);
     const builder = new TraceBuilder();
-    const read = await readTraceFile(file, builder);
+    const lint = values.strict ? new PerfettoLint() : undefined;
+    const read = await readTraceFile(file, builder, {
+      formats: lint === undefined ? formats : formats.map((format) => linted(format, lint)),
+    });
+    if (lint !== undefined && read.format !== "perfetto")
+      throw new UserError(
+        `--strict checks Perfetto files by their rules; this is ${titleOf(read.format)}`,
+        "leave --strict out, or convert it first: kymo convert IN OUT.pftrace",
+      );
+    const findings = lint?.end();
     const bytes = file === "-" ? read.bytesRead : (await stat(file)).size;
     const facts: FileFacts = {
       file: file === "-" ? "standard input" : file,
@@ -43,11 +65,67 @@ Examples:
     };
     const contents = traceContents(builder.trace);
     console.log(
-      values.json ? asJson(facts, contents) : asText(facts, contents, values.top).join("\n"),
+      values.json
+        ? asJson(facts, contents, findings)
+        : [...asText(facts, contents, values.top), ...strictText(findings)].join("\n"),
     );
-    return 0;
+    return findings === undefined || findings.length === 0 ? 0 : 1;
   },
 };
+
+/** A Perfetto reader that shows every byte to the lint as well: one pass, whatever the file is packed in. */
+function linted(format: Format, lint: PerfettoLint): Format {
+  const { stream } = format;
+  if (format.name !== "perfetto" || stream === undefined) return format;
+  return {
+    ...format,
+    stream: async (sink) => {
+      const reader = await stream(sink);
+      let broken = false;
+      return {
+        push: (chunk) => {
+          // The lint gives up on bytes that are no packets; the reader has the last word on them.
+          try {
+            if (!broken) lint.push(chunk);
+          } catch (error) {
+            if (!(error instanceof FormatError)) throw error;
+            broken = true;
+          }
+          reader.push(chunk);
+        },
+        end: () => reader.end(),
+      };
+    },
+  };
+}
+
+/** What is checked, in the words of the rule. */
+const rules: { readonly [Rule in LintRule]: string } = {
+  framing: "the file is a row of whole packets, to its last byte",
+  protobuf: "every packet is valid protobuf, every field of its declared kind",
+  "sequence-id": "packets with state name their trusted_packet_sequence_id",
+  "incremental-state": "a sequence clears its incremental state before anything relies on it",
+  interning: "every interned id was written before, in the same state of its sequence",
+  descriptor: "every track that is used or named as a parent has its descriptor",
+  track: "track events have a kind, a track of that kind, and counters their values",
+  timestamp: "events and samples have timestamps",
+  clock: "every clock in use is read by a snapshot",
+  packed: "repeated numbers of compact scheduling are packed",
+  bundle: "bundles of kernel events name their CPU",
+};
+
+function strictText(findings: readonly LintFinding[] | undefined): string[] {
+  if (findings === undefined) return [];
+  const lines = Object.entries(rules).map(([rule, meaning]) => {
+    const broken = findings.filter((finding) => finding.rule === rule).length;
+    return `  ${broken === 0 ? "kept  " : "BROKEN"}  ${rule.padEnd(18)}${meaning}`;
+  });
+  const details = findings.flatMap(({ message, count: number, packet, byteOffset, fix }) => [
+    `  × ${count(number)}, first at packet ${count(packet)}, byte ${count(byteOffset)}: ${printable(message)}`,
+    `    fix: ${fix}`,
+  ]);
+  return ["", "rules of the Perfetto format", ...lines, ...details];
+}
 
 interface FileFacts {
   readonly file: string;
@@ -57,10 +135,14 @@ interface FileFacts {
   readonly bytesExpanded: number;
 }
 
-function asJson(facts: FileFacts, contents: TraceContents): string {
+function asJson(
+  facts: FileFacts,
+  contents: TraceContents,
+  findings: readonly LintFinding[] | undefined,
+): string {
   const bytesPerEvent = contents.events === 0 ? undefined : facts.bytes / contents.events;
   return JSON.stringify(
-    { ...facts, bytesPerEvent, ...contents },
+    { ...facts, bytesPerEvent, ...contents, ...(findings && { strict: findings }) },
     (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value),
     2,
   );
@@ -77,8 +159,12 @@ function asText(facts: FileFacts, contents: TraceContents, top: number): string[
   ];
 }
 
+function titleOf(name: string): string {
+  return formats.find((format) => format.name === name)?.title ?? name;
+}
+
 function heading(facts: FileFacts, contents: TraceContents): string[] {
-  const title = formats.find(({ name }) => name === facts.format)?.title ?? facts.format;
+  const title = titleOf(facts.format);
   const packed =
     facts.compression === undefined
       ? ""
