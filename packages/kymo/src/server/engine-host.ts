@@ -43,7 +43,7 @@ const defer = (task: () => void): void => void setImmediate(task);
 export async function hostFile(file: string): Promise<EngineHost> {
   const totalBytes = await sizeOf(file);
   const { open, loaded } = startLoading({
-    name: path.basename(file),
+    name: file === "-" ? "standard input" : path.basename(file),
     totalBytes,
     read: (sink, options) => readTraceFile(file, sink, options),
     defer,

@@ -1,7 +1,7 @@
 /** Statistics of an area selection: slices by name, thread states, counters. A job: yields often. */
 import type { AnyRow, Row, Trace } from "../model/trace.ts";
 import { stateSums } from "./details.ts";
-import { chunkBefore, endAt, forEachIn, lowerBound } from "./locate.ts";
+import { chunkBefore, endAt, lowerBound, rangesIn } from "./locate.ts";
 import { displayName, eventName } from "./names.ts";
 import { childRow } from "./nesting.ts";
 import type { EngineMessage } from "./protocol.ts";
@@ -68,18 +68,22 @@ function* addNames(
     }
     return sum;
   };
-  forEachIn(row as Row, from, to, trace.toNs, (chunk, at) => {
-    const ts = chunk.ts[at]!;
-    const end = endAt(chunk, at, trace.toNs);
-    const sum = sumOf(chunk.key[at]!);
-    const clipped = Math.min(to, end) - Math.max(from, ts);
-    sum.count++;
-    sum.totalNs += Math.max(0, clipped);
-    sum.selfNs += Math.max(0, clipped);
-    sum.maxNs = Math.max(sum.maxNs, end - ts);
-  });
-  yield;
-  if (row.kind === "slice") subtractChildren(trace, row, from, to, sumOf);
+  for (const range of rangesIn(row as Row, from, to, trace.toNs)) {
+    const { chunk } = range;
+    const { ts, key } = chunk;
+    for (let at = range.from; at < range.to; at++) {
+      const start = ts[at]!;
+      const end = endAt(chunk, at, trace.toNs);
+      const sum = sumOf(key[at]!);
+      const clipped = Math.max(0, Math.min(to, end) - Math.max(from, start));
+      sum.count++;
+      sum.totalNs += clipped;
+      sum.selfNs += clipped;
+      sum.maxNs = Math.max(sum.maxNs, end - start);
+    }
+    yield;
+  }
+  if (row.kind === "slice") yield* subtractChildren(trace, row, from, to, sumOf);
   for (const sum of byKey.values()) {
     const known = names.get(sum.name);
     if (known === undefined) names.set(sum.name, sum);
@@ -93,38 +97,42 @@ function* addNames(
 }
 
 /** Merges the lane with the one below: what children cover is not self time. */
-function subtractChildren(
+function* subtractChildren(
   trace: Trace,
   row: Row<"slice">,
   from: number,
   to: number,
   sumOf: (key: number) => Sum,
-): void {
+): Generator<void, void> {
   const below = childRow(trace, row);
   if (below === undefined) return;
   let c = chunkBefore(row as AnyRow, from);
   let at = row.chunks[c] === undefined ? 0 : Math.max(0, lowerBound(row.chunks[c]!, from) - 1);
-  forEachIn(below, from, to, trace.toNs, (chunk, childAt) => {
-    const ts = chunk.ts[childAt]!;
-    // Forward to the last slice of this lane that starts at or before the child.
-    for (;;) {
-      const here = row.chunks[c];
-      if (here === undefined) return;
-      const next = at + 1 < here.length ? here.ts[at + 1]! : (row.chunks[c + 1]?.ts[0] ?? Infinity);
-      if (next > ts) break;
-      if (at + 1 < here.length) at++;
-      else {
-        c++;
-        at = 0;
+  for (const { chunk, from: begin, to: end } of rangesIn(below, from, to, trace.toNs)) {
+    for (let child = begin; child < end; child++) {
+      const ts = chunk.ts[child]!;
+      // Forward to the last slice of this lane that starts at or before the child.
+      for (;;) {
+        const here = row.chunks[c];
+        if (here === undefined) return;
+        const next =
+          at + 1 < here.length ? here.ts[at + 1]! : (row.chunks[c + 1]?.ts[0] ?? Infinity);
+        if (next > ts) break;
+        if (at + 1 < here.length) at++;
+        else {
+          c++;
+          at = 0;
+        }
       }
+      const parent = row.chunks[c]!;
+      if (at >= parent.length || parent.depth[at]! + 1 !== chunk.depth[child]) continue;
+      if (parent.ts[at]! > ts || endAt(parent, at, trace.toNs) <= ts) continue;
+      const covered = Math.min(to, endAt(chunk, child, trace.toNs)) - Math.max(from, ts);
+      const sum = sumOf(parent.key[at]!);
+      sum.selfNs = Math.max(0, sum.selfNs - Math.max(0, covered));
     }
-    const parent = row.chunks[c]!;
-    if (at >= parent.length || parent.depth[at]! + 1 !== chunk.depth[childAt]) return;
-    if (parent.ts[at]! > ts || endAt(parent, at, trace.toNs) <= ts) return;
-    const covered = Math.min(to, endAt(chunk, childAt, trace.toNs)) - Math.max(from, ts);
-    const sum = sumOf(parent.key[at]!);
-    sum.selfNs = Math.max(0, sum.selfNs - Math.max(0, covered));
-  });
+    yield;
+  }
 }
 
 /** Smallest, largest and mean (weighted by how long each value held) in the window. */

@@ -4,7 +4,7 @@
  */
 import type { StringId } from "../model/sink.ts";
 import type { Row, Trace } from "../model/trace.ts";
-import { covering, endAt, forEachIn, placeOf } from "./locate.ts";
+import { covering, endAt, placeOf, rangesIn } from "./locate.ts";
 import type { EngineMessage, FlameNode } from "./protocol.ts";
 
 /** Nodes in one answer; the smallest subtrees go first. */
@@ -79,13 +79,16 @@ function* addSamples(
   let samples = 0;
   for (const row of trace.rows) {
     if (row.kind !== "sample" || (wanted !== undefined && !wanted.has(row.track))) continue;
-    forEachIn(row, from, to, trace.toNs, (chunk, at) => {
-      const stack = Math.min(chunk.key[at]!, stacks.length);
-      weights[stack]! += chunk.weight[at]!;
-      counts[stack]!++;
-      samples++;
-    });
-    yield;
+    for (const range of rangesIn(row, from, to, trace.toNs)) {
+      const { key, weight } = range.chunk;
+      for (let at = range.from; at < range.to; at++) {
+        const stack = Math.min(key[at]!, stacks.length);
+        weights[stack]! += weight[at]!;
+        counts[stack]!++;
+      }
+      samples += range.to - range.from;
+      yield;
+    }
   }
   const nodes = new Map<number, Node>();
   for (let stack = 0; stack < counts.length; stack++) {
@@ -129,33 +132,37 @@ function* addSlices(
       .filter((row): row is Row<"slice"> => row.kind === "slice" && row.length > 0)
       .sort((a, b) => a.lane - b.lane);
     if (lanes.length === 0) continue;
-    // The node of each slice in the window, by lane and index: the next lane's slices hang below.
-    const ofLane = new Map<number, Map<number, Node>>();
+    // The node of each slice in the window, by lane, from index `first` on: the next lane's slices hang below.
+    const ofLane = new Map<number, { readonly first: number; readonly nodes: Node[] }>();
     for (const row of lanes) {
       const above = lanes.find((other) => other.lane === row.lane - 1);
       const aboveNodes = ofLane.get(row.lane - 1);
-      const here = new Map<number, Node>();
-      let parentAt = -1;
+      const ranges = rangesIn(row, from, to, trace.toNs);
+      const nodes: Node[] = [];
+      let parent = root;
       let parentEnd = -Infinity;
-      forEachIn(row, from, to, trace.toNs, (chunk, at, index) => {
-        const ts = chunk.ts[at]!;
-        const ns = Math.min(to, endAt(chunk, at, trace.toNs)) - Math.max(from, ts);
-        if (above !== undefined && ts >= parentEnd) {
-          parentAt = covering(above, ts, trace.toNs);
-          const place = parentAt < 0 ? undefined : placeOf(above, parentAt);
-          parentEnd = place === undefined ? -Infinity : endAt(place.chunk, place.at, trace.toNs);
+      for (const { chunk, from: begin, to: end } of ranges) {
+        const { ts, key, depth } = chunk;
+        for (let at = begin; at < end; at++) {
+          const start = ts[at]!;
+          if (above !== undefined && start >= parentEnd) {
+            const index = covering(above, start, trace.toNs);
+            const place = index < 0 ? undefined : placeOf(above, index);
+            parentEnd = place === undefined ? -Infinity : endAt(place.chunk, place.at, trace.toNs);
+            parent = aboveNodes?.nodes[index - aboveNodes.first] ?? root;
+          }
+          const around = depth[at]! > 0 ? parent : root;
+          const ns = Math.min(to, endAt(chunk, at, trace.toNs)) - Math.max(from, start);
+          const mine = child(around, trace.strings.get(key[at]! as StringId), "");
+          mine.selfNs += Math.max(0, ns);
+          if (around !== root) around.selfNs -= Math.max(0, ns);
+          mine.samples++;
+          nodes.push(mine);
         }
-        const parent =
-          (parentAt >= 0 && chunk.depth[at]! > 0 ? aboveNodes?.get(parentAt) : undefined) ?? root;
-        const mine = child(parent, trace.strings.get(chunk.key[at]! as StringId), "");
-        mine.selfNs += Math.max(0, ns);
-        if (parent !== root) parent.selfNs -= Math.max(0, ns);
-        mine.samples++;
-        here.set(index, mine);
-      });
-      ofLane.set(row.lane, here);
+        yield;
+      }
+      ofLane.set(row.lane, { first: (ranges[0]?.start ?? 0) + (ranges[0]?.from ?? 0), nodes });
       ofLane.delete(row.lane - 2);
-      yield;
     }
   }
 }

@@ -78,9 +78,7 @@ export function indexAt(row: AnyRow, ts: number): number {
 /** Index of the last event that starts at or before `ts`, −1 when none does. */
 export function lastStarting(row: AnyRow, ts: number): number {
   if (row.chunks.length === 0) return -1;
-  // The next float up: "≤ ts" as "< next".
-  const next = ts + Math.max(2 ** -20, Math.abs(ts) * Number.EPSILON);
-  return indexAt(row, next) - 1;
+  return indexAt(row, nextUp(ts)) - 1;
 }
 
 /** Index of the event that covers `ts` (start ≤ ts < end, or an event without duration at ts), −1 when none does. */
@@ -93,18 +91,26 @@ export function covering(row: AnyRow, ts: number, openEnd: number): number {
   return ts < end || start === ts ? index : -1;
 }
 
+/** Events [from, to) of a chunk; `start` is the row's index of the chunk's first event. */
+export interface ChunkRange<C extends Chunk = Chunk> {
+  readonly chunk: C;
+  readonly from: number;
+  readonly to: number;
+  readonly start: number;
+}
+
 /**
- * Calls `visit(chunk, at, index)` for the events of the row that overlap [from, to], in order.
+ * The events of the row that overlap [from, to], chunk by chunk: long jobs yield between chunks.
  * Events without duration count when from ≤ ts ≤ to.
  */
-export function forEachIn<Kind extends keyof RowChunks>(
+export function rangesIn<Kind extends keyof RowChunks>(
   row: Row<Kind>,
   from: number,
   to: number,
   openEnd: number,
-  visit: (chunk: RowChunks[Kind], at: number, index: number) => void,
-): void {
+): ChunkRange<RowChunks[Kind]>[] {
   const any = row as unknown as AnyRow;
+  const ranges: ChunkRange<RowChunks[Kind]>[] = [];
   let c = chunkBefore(any, from);
   let start = chunkStart(any, c);
   for (; c < row.chunks.length; c++) {
@@ -112,9 +118,28 @@ export function forEachIn<Kind extends keyof RowChunks>(
     if (chunk.length === 0) continue;
     if (chunk.ts[0]! > to) break;
     // An event before `from` may reach into the window: only the last one, as events do not overlap.
-    let at = Math.max(0, lowerBound(chunk, from) - 1);
-    if (at < chunk.length && chunk.ts[at]! < from && endAt(chunk, at, openEnd) <= from) at++;
-    for (; at < chunk.length && chunk.ts[at]! <= to; at++) visit(chunk, at, start + at);
+    let first = Math.max(0, lowerBound(chunk, from) - 1);
+    if (chunk.ts[first]! < from && endAt(chunk, first, openEnd) <= from) first++;
+    const end = lowerBound(chunk, nextUp(to), first);
+    if (end > first) ranges.push({ chunk, from: first, to: end, start });
     start += chunk.length;
   }
+  return ranges;
+}
+
+/** Calls `visit(chunk, at, index)` for the events of `rangesIn`, in order. */
+export function forEachIn<Kind extends keyof RowChunks>(
+  row: Row<Kind>,
+  from: number,
+  to: number,
+  openEnd: number,
+  visit: (chunk: RowChunks[Kind], at: number, index: number) => void,
+): void {
+  for (const range of rangesIn(row, from, to, openEnd))
+    for (let at = range.from; at < range.to; at++) visit(range.chunk, at, range.start + at);
+}
+
+/** The next float up, near enough: turns "≤ ts" into "< nextUp(ts)". */
+function nextUp(ts: number): number {
+  return ts + Math.max(2 ** -20, Math.abs(ts) * Number.EPSILON);
 }
