@@ -306,7 +306,10 @@ export class TraceBuilder implements TraceSink {
     if (this.#closed) return;
     this.#drain(Infinity, true);
     this.#passed = Infinity;
-    for (const { nest } of this.#streams) nest?.finish();
+    for (const of of this.#streams) {
+      of.nest?.finish();
+      of.nest = of.slices = of.instants = of.counters = of.samples = undefined;
+    }
     this.#closed = true;
   }
 

@@ -4,6 +4,7 @@ import { type AnyCall, type AnyTrace, anyTrace } from "../testing/any-trace.ts";
 import { dumpEvents } from "../testing/dump.ts";
 import { play } from "../testing/play.ts";
 import { TraceBuilder } from "./builder.ts";
+import { replayTrace } from "./replay.ts";
 import {
   EMPTY_STRING,
   type EventId,
@@ -218,6 +219,53 @@ test("depths agree with counting the slices around each", () =>
         expect(depthsBuilt(builder.trace, track)).toEqual(depthsCounted(calls, track));
     }),
     { numRuns: 500 },
+  ));
+
+/** Starts 1–3 ns apart, up to `longest` ns long: dozens are active at once. */
+const crowded = fc
+  .record({
+    longest: fc.integer({ min: 1, max: 300 }),
+    steps: fc.array(
+      fc.record({ gap: fc.integer({ min: 1, max: 3 }), what: fc.nat(9), dur: fc.nat(10_000) }),
+      { maxLength: 300, size: "max" },
+    ),
+    pairs: fc.nat(4),
+  })
+  .map(({ longest, steps, pairs }) => {
+    const calls: AnyCall[] = [];
+    let [ts, open] = [0, 0];
+    for (const { gap, what, dur } of steps) {
+      ts += gap;
+      const event = { ts, track: 2, args: [] };
+      if (what >= pairs) {
+        const slice = { call: "slice", dur: dur % longest, name: "", category: "" } as const;
+        calls.push({ ...event, ...slice });
+      } else if (open > 0 && what % 2 === 1) {
+        calls.push({ ...event, call: "end" });
+        open--;
+      } else {
+        calls.push({ ...event, call: "begin", name: "", category: "" });
+        open++;
+      }
+    }
+    return calls;
+  });
+
+test("depths agree when dozens of slices overlap, and replaying tells the same", () =>
+  fc.assert(
+    fc.property(crowded, (calls) => {
+      const [base] = fc.sample(anyTrace({ maxCalls: 0 }), { numRuns: 1, seed: 1 });
+      const trace = { ...base!, calls };
+      const builder = new TraceBuilder();
+      play(trace, builder);
+      builder.close();
+      expect(depthsBuilt(builder.trace, 2)).toEqual(depthsCounted(trace, 2));
+      const again = new TraceBuilder();
+      replayTrace(builder.trace, again);
+      again.close();
+      expect(slicesOf(again.trace)).toEqual(slicesOf(builder.trace));
+    }),
+    { numRuns: 300 },
   ));
 
 test("the slices of a row never overlap, and no lane lies above the depth", () =>

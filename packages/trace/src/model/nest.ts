@@ -14,6 +14,7 @@ import type { Pending, PendingBlock } from "./pending.ts";
 import { type BuiltRow, enlarged, setDuration } from "./rows.ts";
 import type { TrackId } from "./sink.ts";
 import { SliceCursor } from "./slice-calls.ts";
+import { SortedEnds } from "./sorted-ends.ts";
 import type { Target } from "./stream.ts";
 import { durationAt } from "./trace.ts";
 
@@ -50,14 +51,17 @@ export class Nest implements Target {
   // The active slices, in the order they started; `#active` of them. One that ended at the current time may still
   // be there. Typed arrays: plain ones, truncated by `length`, made nesting four times slower.
   #active = 0;
-  #ends = new Float64Array(16);
-  #lanes = new Int32Array(16);
-  #ids = new Int32Array(16);
-  #begun = new Uint8Array(16);
+  #ends = new Float64Array(8);
+  #lanes = new Int32Array(8);
+  #ids = new Int32Array(8);
+  #begun = new Uint8Array(8);
   /** Some active slice ends after one that is around it: ends are not in order. */
   #tangled = false;
-  /** When tangled: the earliest end of all active slices. */
-  #minEnd = Infinity;
+  /** When tangled: the ends of the active slices by time. Those that passed may still be among the slices above. */
+  readonly #sorted = new SortedEnds();
+  #passed = 0;
+  /** Active slices without a known end. */
+  #open = 0;
   /** Flow steps that wait for the next slice. */
   readonly #nextFlows: number[] = [];
   readonly #unmatched: { readonly ts: number; readonly args: number }[] = [];
@@ -94,7 +98,8 @@ export class Nest implements Target {
     this.#laneEnds.clear();
     this.#active = 0;
     this.#tangled = false;
-    this.#minEnd = Infinity;
+    this.#passed = 0;
+    this.#open = 0;
     this.#nextFlows.length = 0;
     if (this.#unmatched.length > 0) this.#host.unmatchedEnds(this.track, 0, NaN);
     this.#unmatched.length = 0;
@@ -103,7 +108,15 @@ export class Nest implements Target {
 
   /** The trace is over: what is still open outlives everything that ended. */
   finish(): void {
-    if (this.#tangled) this.#expire(Infinity);
+    if (this.#tangled) {
+      this.#sorted.removeBefore(Infinity);
+      this.#dropPassed(Infinity);
+    }
+    this.#laneEnds.clear();
+    this.#active = 0;
+    this.#ends = new Float64Array(0);
+    this.#lanes = this.#ids = new Int32Array(0);
+    this.#begun = new Uint8Array(0);
   }
 
   take(block: PendingBlock, order: Uint32Array | undefined, from: number, to: number): void {
@@ -159,16 +172,14 @@ export class Nest implements Target {
     if (begun) this.#openBegins++;
     const top = this.#active;
     if (top === this.#ends.length) this.#growActive();
-    if (top > 0 && this.#ends[top - 1]! < end && !this.#tangled) {
-      this.#tangled = true;
-      this.#minEnd = this.#ends[top - 1]!;
-    }
-    if (end < this.#minEnd) this.#minEnd = end;
+    if (end === Infinity) this.#open++;
+    if (this.#tangled) this.#sorted.add(end);
     this.#ends[top] = end;
     this.#lanes[top] = lane;
     this.#ids[top] = id;
     this.#begun[top] = begun ? 1 : 0;
     this.#active = top + 1;
+    if (!this.#tangled && top > 0 && this.#ends[top - 1]! < end) this.#tangle();
     if (this.#nextFlows.length > 0) {
       for (const flow of this.#nextFlows) this.#host.bindFlow(flow, id);
       this.#nextFlows.length = 0;
@@ -193,6 +204,7 @@ export class Nest implements Target {
     while (!(this.#begun[i]! && ends[i] === Infinity)) i--;
     ends[i] = ts;
     this.#openBegins--;
+    this.#open--;
     const lane = this.#lanes[i]!;
     if (lane >= 0) {
       const chunk = this.rows[lane]!.last;
@@ -205,25 +217,33 @@ export class Nest implements Target {
     // Complete slices inside it that last longer are not inside it after all.
     for (let above = i + 1; above < this.#active; above++)
       if (ends[above]! > ts) this.#surface(above);
-    this.#measure();
+    if (this.#tangled) {
+      this.#sorted.removeOpen();
+      this.#sorted.add(ts);
+    } else this.#untangle();
   }
 
   /** Drops the active slices that ended before `ts`, or at it when nothing depends on them any more. */
   #expire(ts: number): void {
-    const ends = this.#ends;
-    if (!this.#tangled) {
-      let n = this.#active;
-      while (n > 0 && ends[n - 1]! <= ts) n--;
-      this.#active = n;
-      return;
+    if (this.#tangled) {
+      this.#passed += this.#sorted.removeBefore(ts);
+      // Only what is open can be affected by what passed; without it, slices are dropped by the dozen.
+      if (this.#passed > (this.#open > 0 ? 0 : 16 + this.#active / 2)) this.#dropPassed(ts);
+      if (this.#tangled) return;
     }
-    if (this.#minEnd >= ts) return;
+    let n = this.#active;
+    while (n > 0 && this.#ends[n - 1]! <= ts) n--;
+    this.#active = n;
+  }
+
+  #dropPassed(ts: number): void {
+    const ends = this.#ends;
     let kept = 0;
     for (let i = 0; i < this.#active; i++) {
       const end = ends[i]!;
       if (end < ts) {
         // Whatever is still open inside it outlives it. (Ending a pair has seen to that already.)
-        if (!this.#begun[i]!)
+        if (!this.#begun[i]! && this.#open > 0)
           for (let above = i + 1; above < this.#active; above++)
             if (ends[above] === Infinity && this.#startOf(above) < end) this.#surface(above);
         continue;
@@ -235,7 +255,8 @@ export class Nest implements Target {
       kept++;
     }
     this.#active = kept;
-    this.#measure();
+    this.#passed = 0;
+    this.#untangle();
   }
 
   /** Active slice `i` lost one of those around it. */
@@ -261,51 +282,39 @@ export class Nest implements Target {
     this.#begun = enlarged(this.#begun);
   }
 
-  #measure(): void {
-    let previous = Infinity;
-    this.#tangled = false;
-    this.#minEnd = Infinity;
-    for (let i = 0; i < this.#active; i++) {
-      const end = this.#ends[i]!;
-      if (end > previous) this.#tangled = true;
-      previous = end;
-      if (end < this.#minEnd) this.#minEnd = end;
-    }
+  #tangle(): void {
+    this.#tangled = true;
+    this.#passed = 0;
+    this.#sorted.set(this.#ends.subarray(0, this.#active));
   }
 
-  /** Active slices that contain [ts, end]. */
+  /** Ends may be in order, or out of it, again. */
+  #untangle(): void {
+    const was = this.#tangled;
+    this.#tangled = false;
+    for (let i = 1; i < this.#active && !this.#tangled; i++)
+      if (this.#ends[i]! > this.#ends[i - 1]!) this.#tangled = true;
+    if (this.#tangled && !was) this.#tangle();
+  }
+
+  /** Active slices that contain [ts, end]. An open slice is taken to nest until its end is known. */
   #countAround(ts: number, end: number): number {
-    const ends = this.#ends;
+    if (this.#tangled)
+      return end === Infinity || end <= ts
+        ? this.#sorted.countAbove(ts)
+        : this.#sorted.countAtLeast(end);
     let n = this.#active;
-    if (!this.#tangled) {
-      while (n > 0 && ends[n - 1]! < end) n--;
-      // An open slice is taken to nest until its end is known.
-      return end === Infinity ? this.#active : n;
-    }
-    if (this.#minEnd > ts && (end === Infinity || this.#minEnd >= end)) return n;
-    let around = 0;
-    for (let i = 0; i < n; i++)
-      if (ends[i]! > ts && (end === Infinity || ends[i]! >= end)) around++;
-    return around;
+    if (end < Infinity) while (n > 0 && this.#ends[n - 1]! < end) n--;
+    return n;
   }
 
   /** The slice that started last of those active at `ts`; −1: none. */
   #innermost(ts: number): number {
-    this.#expireBefore(ts);
     const ends = this.#ends;
     for (let i = this.#active - 1; i >= 0; i--) if (ends[i]! > ts) return this.#ids[i]!;
     // One that just ended, or has no duration.
-    return this.#active > 0 ? this.#ids[this.#active - 1]! : -1;
-  }
-
-  #expireBefore(ts: number): void {
-    if (this.#tangled) {
-      this.#expire(ts);
-      return;
-    }
-    let n = this.#active;
-    while (n > 0 && this.#ends[n - 1]! < ts) n--;
-    this.#active = n;
+    for (let i = this.#active - 1; i >= 0; i--) if (ends[i] === ts) return this.#ids[i]!;
+    return -1;
   }
 }
 

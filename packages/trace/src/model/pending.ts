@@ -1,14 +1,14 @@
 /**
  * Events that wait for the watermark: raw columns in the order of arrival.
  *
- *     blocks[]  64, 128, … 16 Ki events each       one event = ts, value, a, b, c, d  (32 bytes)
+ *     blocks[]  8, 16, … 16 Ki events each       one event = ts, value, a, b, c, d  (32 bytes)
  *
  * What the six columns mean is up to the table that owns it. Blocks are dropped as they are drained, so a
  * whole file's worth of events is never held twice.
  */
 import { sortedOrder } from "./sort.ts";
 
-const FIRST_BLOCK = 64;
+const FIRST_BLOCK = 8;
 const LAST_BLOCK = 16_384;
 
 export class PendingBlock {
