@@ -543,3 +543,47 @@ test("a query can be stopped while it works, and before", async () => {
   await expect(database.query("SELECT 1", 10, stop.signal)).rejects.toThrow("interrupted");
   expect(await rows("SELECT count(*) FROM slice")).toEqual([[5]]);
 });
+
+test("event types and fields of any name have their table and columns", async () => {
+  const sink = new TraceBuilder();
+  const names = [
+    "",
+    'a"b; DROP TABLE x --',
+    "nul\0",
+    "\ud800",
+    "SLICE",
+    "Packet",
+    "packet",
+    "__slice",
+    "callstack_flamegraph",
+    "slice_pre",
+  ];
+  const track = sink.track({ kind: "async", name: "t" });
+  for (const name of names) {
+    const type = sink.eventType({
+      name,
+      fields: names.map((field) => ({ name: field, type: "int" as const })),
+    });
+    sink.args.int(sink.string("Packet"), 6);
+    sink.typed(type, track, 5 as Ns, sink.args.done());
+  }
+  sink.close();
+  const opened = await openDatabase(sink.trace);
+  const tables = (await opened.query("SHOW TABLES")).rows.map(([name]) => name);
+  const expected = [
+    "event",
+    'a"b; DROP TABLE x --',
+    "nul_",
+    "_",
+    "event_SLICE",
+    "Packet",
+    "event_packet",
+  ];
+  expect(tables).toEqual(expect.arrayContaining(expected));
+  for (const name of expected) {
+    const quoted = name.replaceAll('"', '""');
+    const { rows: found } = await opened.query(`SELECT "Packet", packet_ FROM "${quoted}"`);
+    expect(found).toEqual([[6, null]]);
+  }
+  opened.close();
+});

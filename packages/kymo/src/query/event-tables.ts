@@ -238,11 +238,16 @@ export function sampleTable(trace: Trace, ids: TrackIds): TableSnapshot<Part<"sa
   );
 }
 
+/** A name from a trace as DuckDB can hold it: text without control characters or lone surrogates, never empty. */
+export function sqlName(name: string, ifEmpty: string): string {
+  return name === "" ? ifEmpty : name.replace(/[\p{Cc}\p{Surrogate}]/gu, "_");
+}
+
 /** The table's name for each field: DuckDB compares names without case, and ours come first. */
 function fieldNames(type: EventTypeInfo): string[] {
   const taken = new Set(["id", "ts", "track_id", "utid", "upid"]);
   return type.fields.map((field) => {
-    let name = field.name === "" ? "field" : field.name;
+    let name = sqlName(field.name, "field");
     while (taken.has(name.toLowerCase())) name = `${name}_`;
     taken.add(name.toLowerCase());
     return name;

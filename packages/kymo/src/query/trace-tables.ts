@@ -24,6 +24,7 @@ import {
   Slices,
   sampleTable,
   schedTable,
+  sqlName,
   threadStateTable,
   typedTable,
 } from "./event-tables.ts";
@@ -52,6 +53,7 @@ const makers: { readonly [name: string]: (view: TraceView) => TableSnapshot } = 
   clock_snapshot: ({ trace }) => clockSnapshotTable(trace),
   trace_bounds: ({ trace }) => boundsTable(trace),
 };
+const FLAMEGRAPH = "callstack_flamegraph";
 export const tableNames: readonly string[] = Object.keys(makers);
 
 /** A trace at one moment. What is costly is made when it is first asked for. */
@@ -111,7 +113,7 @@ export function tableSources(
   }));
   const withParameters: TableSource[] = [
     {
-      name: "callstack_flamegraph",
+      name: FLAMEGRAPH,
       parameters: 2,
       take: ([from, to]) => flameTable(trace, from ?? null, to ?? null),
     },
@@ -121,9 +123,11 @@ export function tableSources(
 
 /** A table name for each declared event type: its own, or `event_NAME` where a table has that name already. */
 export function typedNames(trace: Trace): string[] {
-  const taken = new Set([...tableNames, ...viewNames].map((name) => name.toLowerCase()));
+  const taken = new Set(
+    [...tableNames, ...viewNames, FLAMEGRAPH].map((name) => name.toLowerCase()),
+  );
   return trace.eventTypes.map(({ name }) => {
-    let free = name === "" ? "event" : name;
+    let free = sqlName(name, "event");
     while (taken.has(free.toLowerCase())) free = `event_${free}`;
     taken.add(free.toLowerCase());
     return free;

@@ -118,7 +118,7 @@ function strictText(findings: readonly LintFinding[] | undefined): string[] {
   if (findings === undefined) return [];
   const lines = Object.entries(rules).map(([rule, meaning]) => {
     const broken = findings.filter((finding) => finding.rule === rule).length;
-    return `  ${broken === 0 ? "kept  " : "BROKEN"}  ${rule.padEnd(18)}${meaning}`;
+    return `  ${broken === 0 ? "kept  " : "BROKEN"}  ${rule.padEnd(19)}${meaning}`;
   });
   const details = findings.flatMap(({ message, count: number, packet, byteOffset, fix }) => [
     `  × ${count(number)}, first at packet ${count(packet)}, byte ${count(byteOffset)}: ${printable(message)}`,
