@@ -145,7 +145,7 @@ function moduleAfter(text: Uint8Array, at: number): string {
 }
 const latin1 = new TextDecoder("latin1");
 
-/** One pass over the bytes, no strings: 122,000 lines take 10 ms, 90 ms with split and parseInt. */
+/** One pass over the bytes, no strings: 122,000 lines and their table take 20 ms; split and parseInt alone take 66. */
 function parseLines(text: Uint8Array): {
   raw: ConstructorParameters<typeof SymbolTable>[0];
   anyAddress: boolean;

@@ -179,22 +179,26 @@ describe("against the peers, on a program just compiled", () => {
 });
 
 testNeeding("linux")("node's own symbols load well within 150 ms", () => {
+  // CPU time: other tests run beside this one.
+  const cpuMs = (): number => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  };
   const times: number[] = [];
   let count = 0;
   let bytes = 0;
   for (let i = 0; i < 5; i++) {
-    const start = performance.now();
+    const start = cpuMs();
     const module = openModule(process.execPath, []);
-    times.push(performance.now() - start);
+    times.push(cpuMs() - start);
     count = module.symbolCount;
     bytes = module.byteLength;
   }
   if (count < 10_000) return console.warn("SKIP (this node is stripped)");
-  times.sort((a, b) => a - b);
   console.log(
-    `${count} functions of ${path.basename(process.execPath)}: best ${times[0]!.toFixed(0)} ms, median ${times[2]!.toFixed(0)} ms, worst ${times[4]!.toFixed(0)} ms, ${(bytes / 1e6).toFixed(1)} MB`,
+    `${count} functions of ${path.basename(process.execPath)}: ${times.map((ms) => ms.toFixed(0)).join(", ")} ms of CPU, ${(bytes / 1e6).toFixed(1)} MB`,
   );
-  expect(times[0]).toBeLessThan(150); // the best: other tests run beside this one
+  expect(Math.min(...times)).toBeLessThan(150);
 });
 
 test("AArch64 stubs are read by their instructions", () => {

@@ -6,7 +6,7 @@
  *     ─ flatten: the innermost symbol wins ─►                  owners     0     1    −1 …   symbol, or none
  *
  * Columns are typed arrays and names stay bytes until somebody asks: node's own 110,000 symbols take tens of
- * milliseconds and no garbage (bench: `symbolizer` tests print it).
+ * milliseconds and no garbage (module.test.ts prints it).
  */
 
 /** Columns of symbols as they came out of the file; each `count` long. */
@@ -161,7 +161,7 @@ function underscores(strings: Uint8Array, from: number): number {
 
 /**
  * Symbol numbers in order of address; equal addresses in table order.
- * Sorting numbers that carry both (distance × 2^k + number) needs no comparator: 12 ms against 70 ms for 110,000.
+ * Sorting numbers that carry both (distance × 2^k + number) needs no comparator: 11 ms against 25 ms for 110,000 (module.test.ts prints the whole).
  */
 export function sortByAddress(addresses: Float64Array, count: number): Uint32Array {
   let min = Number.POSITIVE_INFINITY;
@@ -176,7 +176,7 @@ export function sortByAddress(addresses: Float64Array, count: number): Uint32Arr
     const keys = new Float64Array(count);
     for (let i = 0; i < count; i++) keys[i] = (addresses[i]! - min) * scale + i;
     keys.sort();
-    for (let i = 0; i < count; i++) order[i] = keys[i]! % scale;
+    for (let i = 0; i < count; i++) order[i] = keys[i]! - Math.floor(keys[i]! / scale) * scale; // not %: slow on floats
     return order;
   }
   for (let i = 0; i < count; i++) order[i] = i;
