@@ -93,6 +93,7 @@ class Replay {
   readonly #sets: ArgSetId[] = [];
   readonly #calls: readonly (() => void)[];
   #argDepth = 0;
+  #closed = false;
   #batch: EventBatch = EMPTY;
   #call = 0;
   #ints = 0;
@@ -116,6 +117,7 @@ class Replay {
       const code = codes[this.#call]!;
       const needs = NEEDS[code];
       if (needs === undefined) this.#fail(`unknown call ${code}`);
+      if (this.#closed) this.#fail("a call after close");
       if (
         this.#ints + needs[0] > ints.length ||
         this.#floats + needs[1] > floats.length ||
@@ -208,7 +210,10 @@ class Replay {
       log: () => sink.log(this.#track(), this.#ns(), this.#one(LOG_LEVELS), this.#string()),
       problem: () => sink.problem(this.#object(problem)),
       watermark: () => sink.watermark(this.#ns()),
-      close: () => sink.close(),
+      close: () => {
+        this.#closed = true;
+        sink.close();
+      },
     };
   }
 

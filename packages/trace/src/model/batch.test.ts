@@ -114,7 +114,7 @@ test("a damaged batch ends in a BatchError or in calls, never in anything else",
         }
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 1000 },
   ));
 
 test.each<[string, Partial<EventBatch>, RegExp]>([
@@ -122,6 +122,7 @@ test.each<[string, Partial<EventBatch>, RegExp]>([
   ["no arrays", { ints: [] as never }, /without its arrays/],
   ["an unknown call", { codes: Uint8Array.of(250) }, /call 0 \(250\): unknown call/],
   ["missing operands", { codes: Uint8Array.of(18) }, /operands are missing/],
+  ["a call after close", { codes: Uint8Array.of(32, 32) }, /call 1 \(close\): a call after close/],
   [
     "a damaged description",
     { codes: Uint8Array.of(4), objects: [{ kind: "lane" } as never] },
