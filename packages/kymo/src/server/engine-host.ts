@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers";
+import { FormatError } from "@kymo/trace";
 import {
   decodeMessage,
   Engine,
@@ -27,30 +28,38 @@ export interface EngineConnection {
 export interface EngineHost {
   /** Resolves when there is something to show, or soon; rejects when the file cannot be read at all. */
   readonly ready: Promise<void>;
-  /** Resolves if, later than that, reading ends with an error and no event at all, or the engine dies. */
+  /** Resolves if, later than that, the file turns out to be no trace, or the engine dies. */
   readonly broken: Promise<Error>;
   /** `hangUp` is called when the page sent bytes that are no message, or the engine is gone. */
   connect(send: (bytes: Uint8Array<ArrayBuffer>) => void, hangUp: () => void): EngineConnection;
   close(): Promise<void>;
 }
 
-/** Pages are served after this long even when the first event has not been read. */
-const READY_MS = 1000;
+/** Pages are served after this long even when nothing has been read: a pipe may be slow. */
+const READY_MS = 3000;
 const SQL_ROWS = 10_000;
 const defer = (task: () => void): void => void setImmediate(task);
 
 /** @throws UserError when there is no such file, or it is none */
 export async function hostFile(file: string): Promise<EngineHost> {
   const totalBytes = await sizeOf(file);
+  let isNoTrace = false;
   const { open, loaded } = startLoading({
     name: file === "-" ? "standard input" : path.basename(file),
     totalBytes,
-    read: (sink, options) => readTraceFile(file, sink, options),
+    read: async (sink, options) => {
+      try {
+        return await readTraceFile(file, sink, options);
+      } catch (error) {
+        isNoTrace = error instanceof FormatError;
+        throw error;
+      }
+    },
     defer,
   });
   const engines = new Set<Engine>();
   const database = new LazyDatabase(open);
-  const failed = loaded.then(() => failureOf(open));
+  const failed = loaded.then(() => failureOf(open, isNoTrace));
   let forget = (): void => {};
   const ready = new Promise<void>((resolve, reject) => {
     // A reader has taken the first part of the file: it is a trace.
@@ -117,9 +126,9 @@ function decoded(bytes: Uint8Array): PageMessage | undefined {
   }
 }
 
-/** @returns undefined for what can be shown, if only in part */
-function failureOf(open: OpenTrace): Error | undefined {
-  if (open.error === undefined || open.trace.length > 0) return undefined;
+/** @returns undefined for what can be shown, if only in part: a disk that failed half-way, but not what is no trace */
+function failureOf(open: OpenTrace, isNoTrace: boolean): Error | undefined {
+  if (open.error === undefined || (open.trace.length > 0 && !isNoTrace)) return undefined;
   return new UserError(open.error.message, open.error.hint === "" ? undefined : open.error.hint);
 }
 

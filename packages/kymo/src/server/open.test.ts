@@ -106,6 +106,19 @@ test.each([
     "no known trace format",
   ],
   ["a directory", dir, "is a directory"],
+  [
+    "gzip that expands 1000 times",
+    file(
+      "bomb.json.gz",
+      gzipSync(
+        Buffer.concat([
+          Buffer.from(`{"traceEvents":[${JSON.stringify(events[0])},`),
+          Buffer.alloc(200_000_000, " "),
+        ]),
+      ),
+    ),
+    "looks made to fill the memory",
+  ],
   ["gzip of nothing", file("void.gz", gzipSync("")), "holds nothing"],
 ])("%s: words on stderr, exit 1, nothing served", async (_, name, words) => {
   const { ended, said } = kymo(name);
