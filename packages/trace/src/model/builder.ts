@@ -73,7 +73,7 @@ export class TraceBuilder implements TraceSink {
   readonly #schedTarget: Sched;
   readonly #lives: SortedList<LifeEvent>;
   readonly #logs: SortedList<LogEntry>;
-  readonly #counted = new Map<string, { count: number; from: number; to: number }>();
+  readonly #counted = new Map<string, Counted>();
   readonly #nestHost: NestHost;
   #nextEvent = 0;
   #passed = NOTHING_PASSED;
@@ -81,7 +81,7 @@ export class TraceBuilder implements TraceSink {
 
   constructor() {
     const trace = new BuiltTrace(() =>
-      this.#count("malformed", "arguments nested deeper than 64 levels were left out", 0),
+      this.#count("malformed", "arguments nested deeper than 64 levels were left out", NaN),
     );
     this.#trace = trace;
     this.args = trace.args;
@@ -314,21 +314,25 @@ export class TraceBuilder implements TraceSink {
   }
 
   #drain(limit: number, final: boolean): void {
-    const streams = this.#waiting.splice(0);
-    for (const stream of streams) {
-      stream.drain(limit, final);
+    const trace = this.#trace;
+    let moved = 0;
+    for (const stream of this.#waiting.splice(0)) {
+      moved += stream.drain(limit, final);
       if (stream.isEmpty) stream.waiting = false;
       else this.#waiting.push(stream);
     }
-    this.#trace.schedCalls = this.#schedTarget.calls;
-    for (const life of this.#lives.drain(limit)) this.#trace.applyLife(life);
-    this.#logs.drain(limit);
-    for (const [message, { count, from, to }] of this.#counted) {
-      const [kind, text] = message.split("\0") as [ProblemKind, string];
-      const span = { from: from as Ns, to: to as Ns };
-      this.#trace.setProblem(message, { kind, message: text, count, ...span });
+    trace.schedCalls = this.#schedTarget.calls;
+    const lives = this.#lives.drain(limit);
+    for (const life of lives) trace.applyLife(life);
+    moved += lives.length + this.#logs.drain(limit).length;
+    for (const [key, counted] of this.#counted) {
+      if (counted.reported === counted.count) continue;
+      counted.reported = counted.count;
+      const { kind, message, count, from, to } = counted;
+      const span = Number.isFinite(from) && { from: from as Ns, to: to as Ns };
+      trace.setProblem(key, { kind, message, count, ...span });
     }
-    this.#trace.version++;
+    if (moved > 0) trace.version++;
   }
 
   // --- helpers of the calls above ---
@@ -375,20 +379,33 @@ export class TraceBuilder implements TraceSink {
       this.#count("late", "events came after the watermark had passed them", ts);
       return Arrival.late;
     }
-    this.#count("malformed", "events without a finite time were left out", 0);
+    this.#count("malformed", "events without a finite time were left out", NaN);
     return Arrival.never;
   }
 
   #count(kind: ProblemKind, message: string, ts: number): void {
-    const key = `${kind}\0${message}`;
+    const key = `${kind} ${message}`;
     const counted = this.#counted.get(key);
-    if (counted === undefined) this.#counted.set(key, { count: 1, from: ts, to: ts });
+    if (counted === undefined)
+      this.#counted.set(key, { kind, message, count: 1, reported: 0, from: ts, to: ts });
     else {
       counted.count++;
       counted.from = Math.min(counted.from, ts);
       counted.to = Math.max(counted.to, ts);
     }
   }
+}
+
+/** Problems of one sort, reported as one with a count. */
+interface Counted {
+  readonly kind: ProblemKind;
+  readonly message: string;
+  count: number;
+  /** The count that the trace's problem has. */
+  reported: number;
+  /** NaN: at no time. */
+  from: number;
+  to: number;
 }
 
 const Arrival = { inTime: 0, late: 1, never: 2 } as const;

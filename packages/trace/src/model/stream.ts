@@ -43,15 +43,23 @@ export class Stream {
     return this.pending.length === 0 && this.#late === undefined;
   }
 
-  /** Moves every event earlier than `limit` to the target. */
-  drain(limit: number, final: boolean): void {
+  /**
+   * Moves every event earlier than `limit` to the target.
+   *
+   * @param final  the trace is over: late events too, whatever it costs
+   * @returns      how many
+   */
+  drain(limit: number, final: boolean): number {
     const { target } = this;
+    const waiting = this.pending.length;
     const take = target.take.bind(target);
     this.pending.drain(limit, take);
     const late = this.#late;
-    if (late === undefined) return;
+    const moved = waiting - this.pending.length;
+    if (late === undefined) return moved;
     const wait = target.length > CHEAP_TO_REBUILD && late.length < target.length * FAIR_SHARE;
-    if (wait && !final) return;
+    if (wait && !final) return moved;
+    const found = late.length;
     this.#late = undefined;
     const all = new Pending(this.#tieOrder);
     target.unbuild(all);
@@ -64,5 +72,6 @@ export class Stream {
     });
     target.restart();
     all.drain(Infinity, take);
+    return moved + found;
   }
 }
