@@ -92,6 +92,9 @@ try {
   console.log(
     `${intervals.length} frames: interval median ${at(0.5).toFixed(2)} ms, p99 ${at(0.99).toFixed(2)}, longest ${at(1).toFixed(1)}; our work a frame median ${stats.costMedian.toFixed(2)} ms, p95 ${stats.costP95.toFixed(2)}`,
   );
+  console.log(
+    `strips: answered in ${stats.stripWaitMedian.toFixed(1)} ms median, ${stats.stripWaitP95.toFixed(1)} p95, ${stats.stripWaitMax.toFixed(1)} longest`,
+  );
   verdict("interval between frames, p95", at(0.95), goals.intervalMs, "ms");
   verdict("oldest strip shown", stats.oldestStripAge, goals.ageMs, "ms");
 } finally {

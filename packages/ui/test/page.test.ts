@@ -112,6 +112,12 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
     await page.mouse.move(700, 125);
     await page.mouse.wheel(0, 120);
     await page.waitForFunction(() => window.__kymo.state.scrollTop > 0);
+    await page.mouse.wheel(0, 5000);
+    await page.waitForFunction(() => {
+      const { scrollTop, contentHeight, canvasTop } = window.__kymo.state;
+      const { bottom } = document.querySelector(".view")!.getBoundingClientRect();
+      return Math.abs(scrollTop + bottom - canvasTop - 24 - contentHeight) <= 1;
+    });
     expect(await spanNow()).toBe(whole);
     await page.keyboard.down("Control");
     await page.mouse.wheel(0, -240);

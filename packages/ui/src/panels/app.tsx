@@ -85,7 +85,8 @@ function Stage({ page }: { page: Page }) {
     timeline.onFrame.push(() => {
       const bar = scroller.current;
       if (!bar || !filler.current) return;
-      const height = `${timeline.layout.height}px`;
+      // The bar is taller than what it scrolls by the minimap and the ruler: both must end together.
+      const height = `${timeline.layout.height + bar.clientHeight - timeline.viewHeight}px`;
       if (filler.current.style.height !== height) filler.current.style.height = height;
       if (Math.abs(bar.scrollTop - timeline.scrollTop) >= 1) {
         ours = timeline.scrollTop;

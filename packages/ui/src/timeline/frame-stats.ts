@@ -8,6 +8,7 @@ export class FrameStats {
   private readonly intervals: number[] = [];
   private readonly costs: number[] = [];
   private readonly ages: number[] = [];
+  private readonly waits: number[] = [];
   private last = 0;
 
   frame(now: number, cost: number, age: number): void {
@@ -17,14 +18,17 @@ export class FrameStats {
     push(this.ages, age);
     this.last = now;
   }
-  strip(now: number): void {
+  /** An answer to a viewport asked for at `requestedAt`. */
+  strip(now: number, requestedAt: number): void {
     this.strips++;
+    push(this.waits, now - requestedAt);
     this.firstStripAt ??= now;
   }
   reset(): void {
     this.intervals.length = 0;
     this.costs.length = 0;
     this.ages.length = 0;
+    this.waits.length = 0;
   }
   /** ms */
   summary() {
@@ -34,6 +38,9 @@ export class FrameStats {
       firstStripAt: this.firstStripAt,
       costMedian: quantile(this.costs, 0.5),
       costP95: quantile(this.costs, 0.95),
+      stripWaitMedian: quantile(this.waits, 0.5),
+      stripWaitP95: quantile(this.waits, 0.95),
+      stripWaitMax: quantile(this.waits, 1),
       oldestStripAge: this.ages.reduce((most, each) => Math.max(most, each), 0),
       stripAgeP95: quantile(this.ages, 0.95),
     };

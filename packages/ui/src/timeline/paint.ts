@@ -40,7 +40,7 @@ export interface Scene {
   readonly losses: readonly TimeRange[];
   readonly hoverX: number | undefined;
   readonly measure: TextMeasure;
-  /** Has a background that CSS may have replaced: outlines instead of washes. */
+  /** The reader has asked for few colours: labelled events get an outline too. */
   readonly forcedColors: boolean;
 }
 
@@ -110,6 +110,7 @@ function paintGround(
       bottom - RULER_HEIGHT,
     );
   for (const item of items) {
+    if (item.height < 12) continue;
     context.fillStyle = item.level === 0 ? color.line : color.grid;
     context.fillRect(0, snap(top + item.y + item.height, dpr) - hair, width, hair);
   }
@@ -248,6 +249,16 @@ function paintLabels(
         const fitted = scene.measure.fit(text, to - from - 2 * inset, band.kind === "slice");
         if (fitted === "") return;
         context.fillText(fitted, from + inset, middle);
+        if (scene.forcedColors) {
+          context.strokeStyle = color.ink;
+          context.lineWidth = 1;
+          context.strokeRect(
+            from + 0.5,
+            middle - band.height / 2 + 0.5,
+            to - from - 1,
+            band.height - 2,
+          );
+        }
         left--;
       };
       context.fillStyle = color.labelInk;

@@ -9,6 +9,7 @@ import { effect } from "@preact/signals";
 import { colors } from "../colors.ts";
 import type { EngineClient } from "../engine/client.ts";
 import type { Store } from "../store.ts";
+import { formatDuration } from "../words.ts";
 import { FrameStats } from "./frame-stats.ts";
 import { TextMeasure } from "./labels.ts";
 import { type Layout, layoutTree, placeOfRow, visibleItems } from "./layout.ts";
@@ -104,7 +105,7 @@ export class Timeline {
       if (this.store.summary.value === undefined) return;
       this.strips.add(strip, requestedAt);
       this.staleSince = requestedAt >= this.viewChangedAt ? undefined : requestedAt;
-      this.stats.strip(performance.now());
+      this.stats.strip(performance.now(), requestedAt);
       this.invalidate();
     };
     effect(() => this.takeTracks());
@@ -149,6 +150,9 @@ export class Timeline {
   resize(width: number, height: number): void {
     this.width = Math.max(1, width);
     this.height = Math.max(1, height);
+    // Whole px: a fraction would stretch, and so blur, every pixel of the canvas.
+    this.canvas.style.width = `${this.width}px`;
+    this.canvas.style.height = `${this.height}px`;
     this.scrollTo(this.scrollTop);
     this.invalidate();
   }
@@ -422,6 +426,8 @@ export class Timeline {
     this.ancestors = [];
     this.invalidate();
     if (!selection) return;
+    const { name, dur, path } = selection;
+    this.store.spoken.value = `${name}, ${formatDuration(dur)}, in ${path.join(", ")}`;
     const near = selection.ancestors.slice(-16);
     Promise.all(near.map(({ row, index }) => this.client.details({ row, index }))).then(
       (found) => {
