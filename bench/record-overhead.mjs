@@ -83,8 +83,8 @@ function run() {
   const program = path.join(dir, "storm");
   writeFileSync(`${program}.c`, storm);
   execFileSync("cc", ["-O2", "-pthread", "-o", program, `${program}.c`]);
-  const probe = measure([program, "50000"]);
-  const rounds = String(Math.round((50_000 * seconds) / probe.seconds));
+  const probe = measure([program, "100000"]);
+  const rounds = String(Math.round((100_000 * seconds) / probe.seconds));
   const workload = [program, rounds];
 
   const perfData = path.join(dir, "perf.data");
@@ -92,7 +92,7 @@ function run() {
   const perfEvents = ["-e", "sched:sched_switch", "-e", "sched:sched_waking"];
   if (allEvents)
     perfEvents.push("-e", "raw_syscalls:*", "-e", "cpu-clock", "-g", "-F", "999");
-  const perf = ["perf", "record", "-q", "-o", perfData, "-a", "-k", "mono", ...perfEvents, "--"];
+  const perf = ["perf", "record", "-q", "-B", "-N", "-o", perfData, "-a", "-k", "mono", ...perfEvents, "--"];
   const options = allEvents ? [] : ["--no-syscalls", "--no-samples", "--no-counters"];
   const own = [process.execPath, kymo, "record", "-o", trace, ...options, "--"];
 
@@ -108,26 +108,36 @@ function run() {
     events = Number(seen?.replaceAll(",", ""));
     lost += Number(dropped?.replaceAll(",", ""));
     console.log(
-      `pair ${i + 1}: none ${last(results.none)} s, perf ${last(results.perf)} s, kymo ${last(results.kymo)} s`,
+      `run ${i + 1}: none ${last(results.none)}, perf ${last(results.perf)}, kymo ${last(results.kymo)}`,
     );
   }
   const none = median(results.none.map((r) => r.seconds));
   const added = (list) => median(list.map((r) => r.seconds)) - none;
+  const noneCpu = median(results.none.map((r) => r.cpuSeconds));
+  const addedCpu = (list) => median(list.map((r) => r.cpuSeconds)) - noneCpu;
   const perfEventCount = perfSamples(perfData);
   console.log(`
 ${cpus()[0].model}, ${cpus().length} CPUs, Node ${process.versions.node}; ${pairs} interleaved runs each
 switches/s without recording  ${Math.round(median(results.none.map((r) => r.switches / r.seconds))).toLocaleString("en-US")}
 median time                   none ${none.toFixed(3)} s · perf +${added(results.perf).toFixed(3)} s · kymo +${added(results.kymo).toFixed(3)} s
 added time, kymo / perf       ${(added(results.kymo) / added(results.perf)).toFixed(2)}   (goal ≤ 1.2)
+median CPU time               none ${noneCpu.toFixed(2)} s · perf +${addedCpu(results.perf).toFixed(2)} s · kymo +${addedCpu(results.kymo).toFixed(2)} s (workload and recorder)
+added CPU time, kymo / perf   ${(addedCpu(results.kymo) / addedCpu(results.perf)).toFixed(2)}
 lost by kymo                  ${lost} in ${pairs} runs
 bytes/event                   kymo ${(statSync(trace).size / events).toFixed(1)} · perf.data ${(statSync(perfData).size / perfEventCount).toFixed(1)}`);
 }
 
-function measure([command, ...args]) {
-  const result = spawnSync(command, args, { encoding: "utf8", cwd: dir });
-  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${result.stderr}`);
-  const [time, switches] = result.stdout.trim().split(" ").map(Number);
-  return { seconds: time, switches, stderr: result.stderr };
+/** Time of the workload by its own clock, and CPU time of everything that ran: workload and recorder. */
+function measure(command) {
+  const script = '"$@" || exit 1; times';
+  const result = spawnSync("sh", ["-c", script, "sh", ...command], { encoding: "utf8", cwd: dir });
+  if (result.status !== 0) throw new Error(`${command.join(" ")}: ${result.stderr}`);
+  const [first, , children] = result.stdout.trim().split("\n");
+  const [time, switches] = first.split(" ").map(Number);
+  let cpuSeconds = 0;
+  for (const [, minutes, seconds] of children.matchAll(/(\d+)m([\d.]+)s/g))
+    cpuSeconds += 60 * Number(minutes) + Number(seconds);
+  return { seconds: time, cpuSeconds, switches, stderr: result.stderr };
 }
 
 function perfSamples(file) {
@@ -140,7 +150,8 @@ function median(values) {
   return sorted[sorted.length >> 1];
 }
 function last(list) {
-  return list[list.length - 1].seconds.toFixed(3);
+  const { seconds, cpuSeconds } = list[list.length - 1];
+  return `${seconds.toFixed(3)} s (CPU ${cpuSeconds.toFixed(2)} s)`;
 }
 function installed(command) {
   return (process.env.PATH ?? "").split(":").some((dir) => existsSync(path.join(dir, command)));

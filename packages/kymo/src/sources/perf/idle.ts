@@ -20,7 +20,7 @@ const decideNs = 2_000_000_000;
 /** A silent CPU isn't watched while it switches more often than this a second … */
 const busySwitchesPerSecond = 5_000;
 /** … and goes idle on fewer of the switches than this. */
-const busyIdleShare = 0.05;
+const busyIdleShare = 0.002;
 
 interface CpuState {
   verdict: "undecided" | "silent";

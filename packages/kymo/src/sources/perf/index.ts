@@ -50,7 +50,7 @@ export interface PerfHooks {
 const longestRoundMs = 100;
 const shortestRoundMs = 10;
 /** Ring space in use at which rounds become shorter. */
-const busyFill = 1 / 8;
+const busyFill = 1 / 4;
 /** A record's time is taken at most so long before it can be read, but for a machine that was stopped meanwhile. */
 const settleNs = 20_000_000;
 /** Records of one ring may be out of order by the length of an interrupt. */
