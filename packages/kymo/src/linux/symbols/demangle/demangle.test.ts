@@ -126,6 +126,8 @@ describe("hostile names", () => {
     ["expressions", `_Z1fIX${"nt".repeat(3000)}`],
     ["Rust types", `_RINvC1a1f${"R".repeat(4000)}hE`],
     ["Rust back references", `_RINvC1a1f${"TB8_B8_".repeat(500)}`],
+    ["conversions", `_ZN1Acv${"T_IT_I".repeat(90)}${"E".repeat(180)}IiEEv`],
+    ["Rust hashes", `_RINvC1a1f${`INvCs${"1".repeat(2000)}_1a1b`}${"B8_".repeat(2000)}E`],
     ["digits", `_ZN${"1".repeat(8000)}`],
     ["a megabyte", `_Z1f${"i".repeat(1 << 20)}`],
   ])("deep %s: the raw name, at once", (_, symbol) => {

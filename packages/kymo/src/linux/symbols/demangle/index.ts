@@ -1,6 +1,6 @@
 /**
  * Linker names into the names of the source: C++ (Itanium ABI) and Rust (both schemes). Anything else stays as it is,
- * and so does a name that is malformed or past the limits: a hostile one costs microseconds, never an error.
+ * and so does a name that is malformed or past the limits: a hostile one costs milliseconds at most, never an error.
  */
 import { type CppOptions, demangleCpp } from "./itanium.ts";
 import { demangleRust } from "./rust.ts";

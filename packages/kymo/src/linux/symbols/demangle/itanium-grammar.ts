@@ -58,6 +58,8 @@ export class Scope {
   lastParam: { readonly node: Node; readonly index: number } | undefined;
   templateArgs: readonly Node[] = [];
   hasTemplateArgs = false;
+  /** Argument lists that are open. */
+  openArgs = 0;
   /** Lambdas that are open: their template parameters are called auto. */
   lambdas = 0;
   forwards: (Node & { kind: "forward" })[] = [];

@@ -129,21 +129,21 @@ export class Types {
     };
   }
 
-  /** In `operator T<…>()` arguments may be the type's or the operator's own: they are the type's if more follow. */
+  /**
+   * In `operator T<…>()` arguments may be the type's or the operator's own: they are the type's if more follow.
+   * Reads them twice, so only where no other arguments are open: else the time would double at each level.
+   */
   #argsThenMore(): boolean {
-    const state = [
-      this.#in.at,
-      this.#scope.substitutions.length,
-      this.#scope.forwards.length,
-    ] as const;
-    try {
-      this.#grammar.args(false);
-      return this.#in.peek() === "I";
-    } finally {
-      this.#in.at = state[0];
-      this.#scope.substitutions.length = state[1];
-      this.#scope.forwards.length = state[2];
-    }
+    if (this.#scope.openArgs > 0) return true;
+    const at = this.#in.at;
+    const substitutions = this.#scope.substitutions.length;
+    const forwards = [...this.#scope.forwards];
+    this.#grammar.args(false);
+    const isMore = this.#in.peek() === "I";
+    this.#in.at = at;
+    this.#scope.substitutions.length = substitutions;
+    this.#scope.forwards = forwards;
+    return isMore;
   }
 
   #typeD(): { type: Node; isNew: boolean } {

@@ -407,10 +407,12 @@ class Names implements Grammar {
       const outerArgs = this.#scope.templateArgs;
       const outerHas = this.#scope.hasTemplateArgs;
       const args: Node[] = [];
+      this.#scope.openArgs++;
       while (!this.#in.take("E")) {
         args.push(this.#templateArg());
         if (this.#in.take("Q")) throw new NotDemangled();
       }
+      this.#scope.openArgs--;
       this.#scope.templateArgs = outerArgs;
       this.#scope.hasTemplateArgs = outerHas;
       if (isName && this.#scope.lambdas === 0) {

@@ -147,7 +147,8 @@ class V0 {
   #base62(): number {
     if (this.#take("_")) return 0;
     let value = 0;
-    while (!this.#take("_")) {
+    for (let digits = 0; !this.#take("_"); digits++) {
+      if (digits > 12) throw new NotDemangled(); // 64 bits are 11
       const c = this.#next();
       const digit = /[0-9]/.test(c)
         ? c.charCodeAt(0) - 48
