@@ -132,8 +132,15 @@ export class Raster {
       return statePaint(this.trace, theme, miss);
     }
     const isSched = row.kind === "sched";
+    const fills = this.#fills;
+    if (matches === undefined && !isSched)
+      return (out, start, end, key, busy) => {
+        const word = fillPixels[fills.of(key)]!;
+        if (end - start === 1) out[start] = busy < 1 ? withAlpha(word, busy) : word;
+        else paintSpan(out, start, end, word);
+      };
     return (out, start, end, key, busy) => {
-      const fill = isSched ? this.#threadFill(key) : this.#fills.of(key);
+      const fill = isSched ? this.#threadFill(key) : fills.of(key);
       const hit =
         matches === undefined ||
         (isSched ? matches.hasText(this.trace.trackName(key as TrackId)) : matches.has(key));
@@ -164,8 +171,8 @@ export class Raster {
 
 type Paint = (out: Uint32Array, start: number, end: number, key: number, busy: number) => void;
 
-const fillPixels = FILLS.map((rgb) => pixel(rgb));
-const fadedPixels = FILLS.map((rgb) => pixel(faded(rgb)));
+const fillPixels = Uint32Array.from(FILLS, (rgb) => pixel(rgb));
+const fadedPixels = Uint32Array.from(FILLS, (rgb) => pixel(faded(rgb)));
 
 /** `fill` is a call; most spans are a few pixels. */
 function paintSpan(out: Uint32Array, start: number, end: number, word: number): void {

@@ -8,6 +8,11 @@ import { chunkBefore, lowerBound, spanAt } from "./locate.ts";
 import type { LevelOfDetail } from "./lod.ts";
 import { levelFor, type Pyramid } from "./pyramid.ts";
 
+/** The shortest duration of each size class (pyramid.ts); a table, as `2 **` cost more than the rest of a frame. */
+const leastOfClass = Float64Array.from({ length: 256 }, (_, size) =>
+  size === 0 ? 0 : 2 ** (size - 1),
+);
+
 export class Runs {
   length = 0;
   /** Edges in px from the window's left edge; may lie outside it. A cluster spans exactly its pixel. */
@@ -207,7 +212,7 @@ export class Runs {
     this.#covered = covered;
     if (best < 0) return;
     // The lower end of its class, so that an exact duration of the same class wins.
-    const least = sizeOfBest === 0 ? 0 : 2 ** (sizeOfBest - 1);
+    const least = leastOfClass[sizeOfBest]!;
     if (least <= this.#longest) return;
     this.#longest = least;
     this.#chunk = this.#walkedIndex;
