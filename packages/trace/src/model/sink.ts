@@ -171,7 +171,7 @@ export interface TraceSink {
   log(track: TrackId, ts: Ns, level: LogLevel, message: StringId): void;
 
   problem(problem: Problem): void;
-  /** Nothing earlier than `ts` follows (live readers; whole files call it once, at the end). */
+  /** Nothing earlier than `ts` follows; what is at `ts` may (live readers; whole files call it once, at the end, with Infinity). */
   watermark(ts: Ns): void;
   /** No more calls follow. Writers flush here. */
   close(): void;
