@@ -46,7 +46,13 @@ async function readStandardInput(sink: TraceSink, options: ReadFileOptions): Pro
       "standard input is a terminal; a trace was expected",
       "give a file, or pipe one in: zcat t.json.gz | kymo … -",
     );
-  return readTrace(process.stdin as AsyncIterable<Uint8Array>, "standard input", sink, options);
+  try {
+    const input: AsyncIterable<Uint8Array> = process.stdin;
+    return await readTrace(input, "standard input", sink, options);
+  } finally {
+    // An open pipe would keep the process alive.
+    process.stdin.destroy();
+  }
 }
 
 async function openForReading(path: string): Promise<FileHandle> {

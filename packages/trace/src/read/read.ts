@@ -60,10 +60,8 @@ export async function readTrace(
   options: ReadOptions = {},
 ): Promise<ReadResult> {
   const drive = new Drive(name, sink, options);
-  for await (const chunk of chunksOf(input)) {
-    options.signal?.throwIfAborted();
-    if (!(await drive.input(chunk))) break;
-  }
+  const chunks = untilAborted(chunksOf(input), options.signal);
+  for await (const chunk of chunks) if (!(await drive.input(chunk))) break;
   options.signal?.throwIfAborted();
   return drive.end();
 }
@@ -221,6 +219,35 @@ class Drive {
         ? "the file is empty; a trace was expected"
         : (wrong ?? `the ${this.#compression} data holds nothing; a trace was expected`);
     return new FormatError(this.#name, this.#bytesRead, found);
+  }
+}
+
+/** The same chunks; aborting ends the wait for one that may never come (a pipe, a network). */
+async function* untilAborted(
+  chunks: AsyncGenerator<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (signal === undefined) {
+    yield* chunks;
+    return;
+  }
+  let giveUp: (reason: unknown) => void = () => {};
+  const onAbort = (): void => giveUp(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        giveUp = reject;
+        chunks.next().then(resolve, reject);
+      });
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // Not awaited: it ends when the read that is under way does.
+    chunks.return(undefined).catch(() => {});
   }
 }
 
