@@ -87,6 +87,8 @@ export interface DecoderSetup {
 }
 
 const kernelInterruptFlags = 0x08 | 0x10; // TRACE_FLAG_HARDIRQ | TRACE_FLAG_SOFTIRQ
+/** Ids of events are looked up by index up to this far from the first one. */
+const idSpanLimit = 65_536;
 /** Task states are flags below this; anything above is looked up each time. */
 const stateLimit = 2 ** 16;
 /** The lowest errno in a return value; below it are addresses and lengths. */
@@ -117,6 +119,9 @@ export class PerfDecoder {
   readonly #lostOnCpu = new Map<number, number>();
   /** By CPU: the tid that the last sched_switch let run. */
   readonly #runningOn: Int32Array;
+  readonly #firstId: number;
+  readonly #eventsById: EventKind[] = [];
+  readonly #cpuTracks: TrackId[] = [];
   readonly #switches: Float64Array;
   readonly #toIdle: Float64Array;
   readonly #hasSchedSwitch: boolean;
@@ -128,6 +133,10 @@ export class PerfDecoder {
     this.#setup = setup;
     this.#tasks = setup.tasks;
     this.#stacks = new Stacks(sink, setup.symbols);
+    this.#firstId = Math.min(...setup.events.keys());
+    for (const [id, event] of setup.events)
+      if (id - this.#firstId < idSpanLimit) this.#eventsById[id - this.#firstId] = event;
+    for (const [cpu, track] of setup.cpus) this.#cpuTracks[cpu] = track;
     const cpuCount = Math.max(0, ...setup.cpus.keys()) + 1;
     this.#lastTs = new Float64Array(cpuCount).fill(NaN);
     this.#runningOn = new Int32Array(cpuCount).fill(-1);
@@ -179,7 +188,7 @@ export class PerfDecoder {
   #sample(source: RecordSource, ts: Ns): void {
     const { u32, i32, u8 } = source.bytes;
     const { at, size } = source;
-    const event = this.#setup.events.get(u32[(at + headerBytes) >> 2]!);
+    const event = this.#eventOf(u32[(at + headerBytes) >> 2]!);
     if (event === undefined || event.kind === "side-band") {
       this.malformed++;
       return;
@@ -195,7 +204,7 @@ export class PerfDecoder {
     switch (event.kind) {
       case "switch": {
         const { layout } = event;
-        const cpu = this.#setup.cpus.get(source.cpu);
+        const cpu = this.#cpuTracks[source.cpu];
         if (cpu === undefined) return;
         const previousTid = i32[(at + layout.prevPid) >> 2]!;
         const nextTid = i32[(at + layout.nextPid) >> 2]!;
@@ -281,6 +290,12 @@ export class PerfDecoder {
         return;
       }
     }
+  }
+
+  /** An index where the ids lie close together, as they do; a map costs a tenth of the whole decoding. */
+  #eventOf(id: number): EventKind | undefined {
+    const index = id - this.#firstId;
+    return index >= 0 && index < idSpanLimit ? this.#eventsById[index] : this.#setup.events.get(id);
   }
 
   #wanted(task: Task): boolean {
