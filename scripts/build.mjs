@@ -1,6 +1,6 @@
 /** Builds all packages: registries, packages/trace (tsc), the page (vite), the command line (esbuild). */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,10 +22,9 @@ async function buildKymo() {
   const { build } = await import("esbuild");
   const pkg = path.join(root, "packages/kymo");
   if (!existsSync(path.join(pkg, "src/cli/main.ts"))) return;
-  for (const name of existsSync(path.join(pkg, "dist")) ? readdirSync(path.join(pkg, "dist")) : [])
-    if (name.endsWith(".js") || name.endsWith(".js.map")) rmSync(path.join(pkg, "dist", name));
   const workers = walk(path.join(pkg, "src")).filter((file) => file.endsWith(".worker.ts"));
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     entryPoints: [
       { in: path.join(pkg, "src/cli/main.ts"), out: "cli" },
       { in: path.join(pkg, "src/index.ts"), out: "index" },
@@ -42,6 +41,16 @@ async function buildKymo() {
     sourcemap: true,
     logLevel: "warning",
   });
+  // New files first, stale ones after: a kymo that is starting right now finds its modules.
+  const dist = path.join(pkg, "dist");
+  mkdirSync(dist, { recursive: true });
+  for (const { path: file, contents } of outputFiles) {
+    writeFileSync(`${file}.new`, contents);
+    renameSync(`${file}.new`, file);
+  }
+  const fresh = new Set(outputFiles.map((file) => path.basename(file.path)));
+  for (const name of readdirSync(dist))
+    if (/\.js(\.map|\.new)?$/.test(name) && !fresh.has(name)) rmSync(path.join(dist, name));
 }
 function walk(dir) {
   return readdirSync(dir, { withFileTypes: true, recursive: true })

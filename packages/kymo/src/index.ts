@@ -1,2 +1,5 @@
+/** The scripting API: the trace model and formats, opening files, and SQL over them. */
 export * from "@kymo/trace";
+export { openTraceFile, readTraceFile } from "./files/open.ts";
+export { openDatabase } from "./query/database.ts";
 export * from "./source.ts";
