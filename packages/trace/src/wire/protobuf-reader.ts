@@ -192,7 +192,9 @@ export class ProtoReader {
 
   /** Unsigned; exact up to 2^53. 0 for a field that is no number. */
   number(): number {
-    return this.wire === WireType.len ? 0 : this.high * TWO_32 + this.low;
+    if (this.wire === WireType.len) return 0;
+    // Small numbers stay integers to the engine: map lookups by them are several times faster.
+    return this.high === 0 ? this.low : this.high * TWO_32 + this.low;
   }
   /** int64 as a number; exact within ±2^53. */
   signed(): number {

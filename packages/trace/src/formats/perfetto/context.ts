@@ -18,8 +18,10 @@ export class ReaderContext {
   /** Offset in the file of the packet being read. */
   offset = 0;
   private readonly counts = new Map<string, Count>();
-  /** How a time since the clocks' base becomes one since the origin. */
-  shift = 0;
+  /** How a time since the clocks' base becomes one since the origin; set by `onFirstTime`. */
+  shift: number | undefined;
+  /** Called before the first event, when the clocks have their base. */
+  onFirstTime: () => void = () => {};
 
   constructor(sink: TraceSink) {
     this.sink = sink;
@@ -41,7 +43,8 @@ export class ReaderContext {
   }
 
   ns(time: number): Ns {
-    const at = time + this.shift;
+    if (this.shift === undefined) this.onFirstTime();
+    const at = time + (this.shift ?? 0);
     if (at > this.newest) this.newest = at;
     return at as Ns;
   }

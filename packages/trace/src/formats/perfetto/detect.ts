@@ -1,3 +1,5 @@
+import { TracePacket } from "./records.ts";
+
 /** Is this a Perfetto trace? Looks at whole packets, not at the first byte: 0x0a is also a newline. */
 export function detect(head: Uint8Array, _fileName: string): number {
   let at = 0;
@@ -21,10 +23,24 @@ export function detect(head: Uint8Array, _fileName: string): number {
   return packets >= 3 || at >= head.length ? 95 : 80;
 }
 
+/** Fields of TracePacket that are numbers; all others are messages, texts or bytes. */
+const NUMBERS: ReadonlySet<number> = new Set([
+  TracePacket.trustedUid,
+  TracePacket.timestamp,
+  TracePacket.trustedPacketSequenceId,
+  TracePacket.sequenceFlags,
+  TracePacket.incrementalStateCleared,
+  TracePacket.previousPacketDropped,
+  TracePacket.timestampClockId,
+  TracePacket.trustedPid,
+  TracePacket.firstPacketOnSequence,
+  TracePacket.machineId,
+]);
+const KNOWN: ReadonlySet<number> = new Set(Object.values(TracePacket));
 /** Highest field number of TracePacket: what its extensions may use. */
 const MAX_FIELD = 1999;
 
-/** Counts fields that TracePacket could have; 0 when something can't be one. */
+/** Counts whole fields that we know of TracePacket; 0 when something can't be one. */
 function plausibleFields(bytes: Uint8Array, from: number, to: number, isCut: boolean): number {
   let at = from;
   let known = 0;
@@ -34,25 +50,19 @@ function plausibleFields(bytes: Uint8Array, from: number, to: number, isCut: boo
     const field = Math.floor(tag.value / 8);
     const wire = tag.value % 8;
     if (field === 0 || field > MAX_FIELD) return 0;
-    // The fields that nearly every packet has, with the type they must have.
-    const isVarintField =
-      field === 8 || field === 10 || field === 13 || field === 58 || field === 3;
-    if (isVarintField && wire !== 0) return 0;
-    if (wire === 0) {
+    const isKnown = KNOWN.has(field);
+    if (isKnown && wire !== (NUMBERS.has(field) ? 0 : 2)) return 0;
+    if (wire === 0 || wire === 2) {
       const value = varint(bytes, tag.next, to);
       if (value === undefined) return isCut ? known : 0;
-      at = value.next;
-    } else if (wire === 2) {
-      const length = varint(bytes, tag.next, to);
-      if (length === undefined) return isCut ? known : 0;
-      at = length.next + length.value;
-      if (at > to && !isCut) return 0;
+      at = value.next + (wire === 2 ? value.value : 0);
     } else if (wire === 1) at = tag.next + 8;
     else if (wire === 5) at = tag.next + 4;
     else return 0;
-    known++;
+    if (at > to) return isCut ? known : 0;
+    if (isKnown) known++;
   }
-  return at > to && !isCut ? 0 : known;
+  return known;
 }
 
 function varint(

@@ -80,7 +80,6 @@ export class PerfettoReader implements StreamReader {
   private readonly cursor = new ProtoReader();
   private readonly inner = new ProtoReader();
   private readonly nested = new ProtoReader();
-  private started = false;
   private held: BundleSource[] = [];
   private heldBytes = 0;
   private sawTree = false;
@@ -88,6 +87,7 @@ export class PerfettoReader implements StreamReader {
 
   constructor(sink: TraceSink) {
     this.context = new ReaderContext(sink);
+    this.context.onFirstTime = () => this.start();
     this.tracks = new TrackTable(this.context);
     this.stacks = new Stacks(this.context);
     this.trackEvents = new TrackEvents(this.context, this.tracks, this.stacks);
@@ -111,8 +111,8 @@ export class PerfettoReader implements StreamReader {
     const cut = this.framing.end();
     this.trackEvents.flush();
     this.releaseHeld();
-    if (!this.started) this.start();
     this.tracks.end();
+    if (this.context.shift === undefined) this.start();
     if (cut !== undefined)
       this.context.sink.problem({
         kind: "truncated",
@@ -258,7 +258,8 @@ export class PerfettoReader implements StreamReader {
   ): void {
     switch (kind) {
       case TracePacket.trackEvent:
-        if (!this.started) this.start(sequence, bytes, from, to);
+        if (sequence.isKymo && this.context.shift === undefined)
+          this.start(sequence, bytes, from, to);
         this.trackEvents.read(bytes, from, to, time, sequence, machine, this.legacyTime);
         return;
       case TracePacket.trackDescriptor:
@@ -321,7 +322,6 @@ export class PerfettoReader implements StreamReader {
 
   /** Declares the trace's clock: as kymo's own first event says, or as the file's clocks allow. */
   private start(sequence?: Sequence, bytes?: Uint8Array, from = 0, to = 0): void {
-    this.started = true;
     const { base } = this.clocks;
     const own = sequence?.isKymo
       ? this.trackEvents.traceEvent(sequence, bytes!, from, to)
@@ -365,7 +365,6 @@ export class PerfettoReader implements StreamReader {
         : ([[domain, BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low))]] as const);
     });
     if (known.length < 2) return;
-    if (!this.started) this.start();
     this.context.sink.clockSnapshot(known);
   }
 
@@ -386,7 +385,6 @@ export class PerfettoReader implements StreamReader {
   ): void {
     const isKymo = sequence.isKymo;
     if (isKymo || this.sawTree) {
-      if (!this.started) this.start();
       this.ftrace.read({ bytes, from, to, sequence, machine, isKymo });
       return;
     }
@@ -406,7 +404,6 @@ export class PerfettoReader implements StreamReader {
     this.sawTree = true;
     const { held } = this;
     this.held = [];
-    if (held.length > 0 && !this.started) this.start();
     for (const source of held)
       try {
         this.ftrace.read(source);
@@ -488,7 +485,6 @@ export class PerfettoReader implements StreamReader {
       this.context.count("malformed", "samples without a timestamp");
       return;
     }
-    if (!this.started) this.start();
     const { sink } = this.context;
     const ts = this.context.ns(time);
     if (lost > 0) {
@@ -530,7 +526,6 @@ export class PerfettoReader implements StreamReader {
       this.context.count("malformed", "streaming profiles without a thread or a time");
       return;
     }
-    if (!this.started) this.start();
     const { track } = machine.thread(sequence.tid, from, "", sequence.pid);
     let at = from;
     stacks.forEach((stack, i) => {
