@@ -1,6 +1,6 @@
 /** What happened in the selected area: time by thread state, by name; counters. */
 import type { EngineMessage } from "@kymo/trace/engine";
-import { stateClass, stateInk } from "@kymo/trace/engine";
+import { stateClass, stateInk, stateTitle } from "@kymo/trace/engine";
 import { useEffect, useState } from "preact/hooks";
 import type { Page } from "../page.tsx";
 import { formatCount, formatDuration, formatShare, stateWords } from "../words.ts";
@@ -47,7 +47,7 @@ export function Stats({ page }: { page: Page }) {
             </thead>
             <tbody>
               {answer.states.map(({ state, totalNs }) => {
-                const ink = stateInk(store.theme.value, stateClass(state));
+                const ink = stateInk(store.theme.value, stateClass(letterOf(state)));
                 return (
                   <tr key={state}>
                     <td>
@@ -58,7 +58,7 @@ export function Stats({ page }: { page: Page }) {
                           opacity: Math.max(0.25, ink.alpha / 255),
                         }}
                       />
-                      {stateWords(state).name}
+                      {stateWords(letterOf(state)).name}
                     </td>
                     <td class="num right">{formatDuration(totalNs)}</td>
                     <td class="num right">{formatShare(totalNs / whole)}</td>
@@ -126,6 +126,12 @@ export function Stats({ page }: { page: Page }) {
       </section>
     </div>
   );
+}
+
+const letters = ["Running", "R", "R+", "S", "D", "I", "T", "X"];
+/** The engine counts by the state's title; colours and words go by the kernel's letter. */
+function letterOf(state: string): string {
+  return letters.find((letter) => stateTitle(letter) === state) ?? state;
 }
 
 function short(value: number): string {

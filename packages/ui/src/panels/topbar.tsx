@@ -4,14 +4,15 @@ import { formatCount, formatDuration } from "../words.ts";
 export function TopBar({ page }: { page: Page }) {
   const { store } = page;
   const summary = store.summary.value;
+  const shown = summary !== undefined && store.tracks.value.length > 0;
   const name = summary?.name ?? store.opening.value;
   return (
     <header class="topbar">
       <div class="brand" title={name ?? ""}>
         {name ?? "kymo"}
       </div>
-      {summary && <Facts page={page} />}
-      {summary && <SearchBox page={page} />}
+      {shown && <Facts page={page} />}
+      {shown && <SearchBox page={page} />}
       <div class="buttons">
         <Problems page={page} />
         <button
@@ -22,7 +23,7 @@ export function TopBar({ page }: { page: Page }) {
           onClick={() => {
             store.drawer.value = { ...store.drawer.value, open: !store.drawer.value.open };
           }}
-          hidden={!summary}
+          hidden={!shown}
         >
           Drawer
         </button>
