@@ -105,8 +105,8 @@ try {
 process.exit(failed ? 1 : 0);
 
 function verdict(what, value, goal, unit) {
-  // A frame's stamp is a float: 16.699999 and 16.700001 are the same refresh.
-  const met = value <= goal + 0.05;
+  // Chromium rounds frame stamps to 0.1 ms: one refresh of 16.67 ms reads as 16.6, 16.7 or 16.8.
+  const met = value <= goal + 0.15;
   if (!met) failed = true;
   console.log(`${met ? "met   " : "MISSED"}  ${what}: ${value.toFixed(1)} ${unit} (goal ≤ ${goal})`);
 }
