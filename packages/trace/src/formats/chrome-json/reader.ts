@@ -78,6 +78,8 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
   #originUs: number = Number.NaN;
   #originNs = 0;
   #last: number = Number.NEGATIVE_INFINITY;
+  /** kymo wrote it: its ends name what came before them in the file, which need not be the order of time. */
+  #isOwn = false;
   #events = 0;
   #members = 0;
   readonly #flowCategories = new Map<StringId, bigint>();
@@ -237,7 +239,8 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
   #end(b: Uint8Array, e: EventFields, thread: ThreadEntry, ts: Ns): void {
     const track = this.#tracks.threadTrack(thread);
     const open = thread.openNames.pop();
-    if (open !== undefined && e.name !== EMPTY_STRING && e.name !== open) this.#count("endName");
+    if (open !== undefined && e.name !== EMPTY_STRING && e.name !== open && !this.#isOwn)
+      this.#count("endName");
     e.dropEndTimes(b);
     this.#sink.end(track, ts, this.#args.of(b, e, false));
     if (e.bindIdTo !== 0) this.#boundFlow(b, e, track, ts);
@@ -350,6 +353,7 @@ export class ChromeJsonReader implements StreamReader, JsonTraceHandler {
       this.#count("badMetadata");
       return;
     }
+    this.#isOwn = true;
     const { originNs } = clock;
     const us = originNs / 1000n - (originNs % 1000n < 0n ? 1n : 0n);
     this.#originUs = Number(us);

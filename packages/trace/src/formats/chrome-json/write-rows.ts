@@ -8,7 +8,7 @@
  * What a pid and tid cannot say stands in metadata events of kymo's own ("kymo_process", "kymo_thread",
  * "kymo_counter"), which other viewers pass over.
  */
-import type { TrackId, TrackInfo } from "../../model/sink.ts";
+import type { StringId, TrackId, TrackInfo } from "../../model/sink.ts";
 import { jsonBytes } from "../../wire/json-writer.ts";
 
 /** Above any pid and tid of an operating system, within 32 bits. */
@@ -24,6 +24,8 @@ export interface Row {
   place: Uint8Array;
   /** Counters: what tells two of the same name in one process apart. */
   readonly id: string | undefined;
+  /** Names and categories of the open begins, in turn: Speedscope wants an end to name what it ends. */
+  readonly open: StringId[];
 }
 
 /** Writes one metadata event. */
@@ -164,7 +166,7 @@ export class JsonRows {
   }
 
   #row(info: TrackInfo, pid: number, tid: number | undefined, id?: string): Row {
-    return { info, pid, tid, id, place: placeOf(pid, tid ?? pid) };
+    return { info, pid, tid, id, place: placeOf(pid, tid ?? pid), open: [] };
   }
 }
 

@@ -155,15 +155,15 @@ export class ChromeJsonWriter implements TraceSink {
   // --- events ---
 
   begin(track: TrackId, ts: Ns, name: StringId, category: StringId, args: ArgSetId): void {
-    this.#event(Phase.B, this.#rows.thread(track), ts, name, category);
+    const row = this.#rows.thread(track);
+    row.open.push(name, category);
+    this.#event(Phase.B, row, ts, name, category);
     this.#finish(args);
   }
   end(track: TrackId, ts: Ns, args: ArgSetId): void {
     const row = this.#rows.thread(track);
-    this.#b.raw(this.#nextLine());
-    this.#b.ascii('E"');
-    this.#b.raw(row.place);
-    this.#time(ts);
+    const category = row.open.pop() ?? EMPTY_STRING;
+    this.#event(Phase.E, row, ts, row.open.pop() ?? EMPTY_STRING, category);
     this.#finish(args);
   }
   slice(track: TrackId, ts: Ns, dur: Ns, name: StringId, category: StringId, args: ArgSetId): void {
