@@ -9,6 +9,9 @@ export class FrameStats {
   private readonly costs: number[] = [];
   private readonly ages: number[] = [];
   private readonly waits: number[] = [];
+  /** Since the last reset: the lists forget, these must not. */
+  private oldestAge = 0;
+  private longestWait = 0;
   private last = 0;
 
   frame(now: number, cost: number, age: number): void {
@@ -16,12 +19,14 @@ export class FrameStats {
     push(this.intervals, now - this.last);
     push(this.costs, cost);
     push(this.ages, age);
+    this.oldestAge = Math.max(this.oldestAge, age);
     this.last = now;
   }
   /** An answer to a viewport asked for at `requestedAt`. */
   strip(now: number, requestedAt: number): void {
     this.strips++;
     push(this.waits, now - requestedAt);
+    this.longestWait = Math.max(this.longestWait, now - requestedAt);
     this.firstStripAt ??= now;
   }
   reset(): void {
@@ -29,6 +34,8 @@ export class FrameStats {
     this.costs.length = 0;
     this.ages.length = 0;
     this.waits.length = 0;
+    this.oldestAge = 0;
+    this.longestWait = 0;
   }
   /** ms */
   summary() {
@@ -40,8 +47,8 @@ export class FrameStats {
       costP95: quantile(this.costs, 0.95),
       stripWaitMedian: quantile(this.waits, 0.5),
       stripWaitP95: quantile(this.waits, 0.95),
-      stripWaitMax: quantile(this.waits, 1),
-      oldestStripAge: this.ages.reduce((most, each) => Math.max(most, each), 0),
+      stripWaitMax: this.longestWait,
+      oldestStripAge: this.oldestAge,
       stripAgeP95: quantile(this.ages, 0.95),
     };
   }
