@@ -85,9 +85,9 @@ export class Annotations {
     while (cursor.next()) {
       const { field } = cursor;
       if (field === DebugAnnotation.nameIid) {
-        const entry = sequence.argNames.get(cursor.number());
-        if (!inArray) nameId = this.context.id(entry, "argument names");
-        name = entry?.text ?? "";
+        const id = sequence.argNames.get(cursor.number());
+        if (!inArray) nameId = this.context.defined(id, "argument names");
+        if (sequence.isKymo) name = this.context.textOf(id);
       } else if (field === DebugAnnotation.name) {
         name = cursor.text();
         if (!inArray) nameId = this.sink.string(name);
@@ -139,7 +139,7 @@ export class Annotations {
         return true;
       case DebugAnnotation.stringValueIid: {
         const entry = sequence.argTexts.get(scalar.number());
-        this.args.text(key, this.context.id(entry, "argument texts"));
+        this.args.text(key, this.context.defined(entry, "argument texts"));
         return true;
       }
       case DebugAnnotation.nestedValue:
@@ -258,7 +258,7 @@ export class Annotations {
     while (cursor.next())
       switch (cursor.field) {
         case DebugAnnotation.nameIid:
-          name = sequence.argNames.get(cursor.number())?.text ?? "";
+          name = this.context.textOf(sequence.argNames.get(cursor.number()));
           break;
         case DebugAnnotation.boolValue:
           value = cursor.bool();

@@ -1,6 +1,12 @@
 /** What the parts of the reader share: the sink, time, and counts of what could not be used. */
-import type { Ns, ProblemKind, StringId, TraceSink } from "../../model/sink.ts";
-import type { Interned } from "./sequence.ts";
+import {
+  EMPTY_STRING,
+  type Ns,
+  type ProblemKind,
+  type StringId,
+  type TraceSink,
+} from "../../model/sink.ts";
+import { NO_TEXT, type TextId } from "./sequence.ts";
 
 interface Count {
   readonly kind: ProblemKind;
@@ -18,6 +24,8 @@ export class ReaderContext {
   /** Offset in the file of the packet being read. */
   offset = 0;
   private readonly counts = new Map<string, Count>();
+  /** By the sink's StringId. */
+  private readonly texts: string[] = [];
   /** How a time since the clocks' base becomes one since the origin; set by `onFirstTime`. */
   shift: number | undefined;
   /** Called before the first event, when the clocks have their base. */
@@ -49,13 +57,22 @@ export class ReaderContext {
     return at as Ns;
   }
 
-  /** The sink's id of an interned text; "" where it was never defined (counted). */
-  id(entry: Interned | undefined, what: string): StringId {
-    if (entry === undefined) {
-      this.count("malformed", `interned ${what} used before they were defined`);
-      return 0 as StringId;
-    }
-    if (entry.id < 0) entry.id = this.sink.string(entry.text);
-    return entry.id as StringId;
+  /** The sink's id of a text; `textOf` knows it from then on. */
+  readonly string = (text: string): StringId => {
+    const id = this.sink.string(text);
+    this.texts[id] = text;
+    return id;
+  };
+
+  /** A text that `string` was given; "" for none. */
+  textOf(id: TextId): string {
+    return id === NO_TEXT ? "" : (this.texts[id] ?? "");
+  }
+
+  /** The id of an interned text; "" where it was never defined (counted). */
+  defined(id: TextId, what: string): StringId {
+    if (id !== NO_TEXT) return id;
+    this.count("malformed", `interned ${what} used before they were defined`);
+    return EMPTY_STRING;
   }
 }

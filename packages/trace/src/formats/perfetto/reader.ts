@@ -72,6 +72,7 @@ export class PerfettoReader implements StreamReader {
   private readonly framing: Framing;
   private readonly clocks = new Clocks();
   private readonly sequences = new Map<number, Sequence>();
+  private lastSequence: Sequence | undefined;
   private readonly machines = new Map<number, Machine>();
   private readonly tracks: TrackTable;
   private readonly stacks: Stacks;
@@ -297,11 +298,13 @@ export class PerfettoReader implements StreamReader {
   }
 
   private sequence(id: number): Sequence {
+    if (this.lastSequence?.id === id) return this.lastSequence;
     let sequence = this.sequences.get(id);
     if (sequence === undefined) {
-      sequence = new Sequence(id);
+      sequence = new Sequence(id, this.context.string);
       if (this.sequences.size < MAX_SEQUENCES) this.sequences.set(id, sequence);
     }
+    this.lastSequence = sequence;
     return sequence;
   }
 

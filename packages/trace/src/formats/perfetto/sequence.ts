@@ -19,11 +19,10 @@ import {
 /** Entries a sequence may intern before the rest is left out: a file says how many, memory says how few. */
 const MAX_INTERNED = 1 << 21;
 
-/** An interned text; `id` is the sink's, −1 until it is needed. */
-export interface Interned {
-  readonly text: string;
-  id: StringId | -1;
-}
+/** The sink's StringId of an interned text, or NO_TEXT where nothing was defined. */
+export type TextId = StringId | typeof NO_TEXT;
+export const NO_TEXT = -1;
+
 export interface InternedMapping {
   readonly buildId: number;
   readonly path: readonly number[];
@@ -69,6 +68,37 @@ export class IidMap<Value> {
   }
 }
 
+/**
+ * Interned texts by iid, as ids of the sink. Numbers in one array: a file with many sequences has
+ * hundreds of thousands of names, and an object each would miss the cache at every event.
+ */
+export class TextTable {
+  /** StringId + 1; 0 is none. */
+  private dense: Uint32Array = new Uint32Array(0);
+  private readonly sparse: Map<number, StringId> = new Map();
+
+  get(iid: number): TextId {
+    if (iid >= MAX_DENSE) return this.sparse.get(iid) ?? NO_TEXT;
+    return (iid < this.dense.length ? this.dense[iid]! - 1 : NO_TEXT) as TextId;
+  }
+  set(iid: number, id: StringId): void {
+    if (iid >= MAX_DENSE) {
+      this.sparse.set(iid, id);
+      return;
+    }
+    if (iid >= this.dense.length) {
+      const grown = new Uint32Array(Math.max(64, 2 ** Math.ceil(Math.log2(iid + 1))));
+      grown.set(this.dense);
+      this.dense = grown;
+    }
+    this.dense[iid] = id + 1;
+  }
+  clear(): void {
+    this.dense.fill(0);
+    this.sparse.clear();
+  }
+}
+
 export class Sequence {
   readonly id: number;
   /** Whether incremental state can be trusted: cleared, and nothing lost since. */
@@ -76,15 +106,15 @@ export class Sequence {
   seen = false;
   /** Written by kymo: its first interned category says so. */
   isKymo = false;
-  readonly categories: IidMap<Interned> = new IidMap();
-  readonly names: IidMap<Interned> = new IidMap();
-  readonly argNames: IidMap<Interned> = new IidMap();
-  readonly argTexts: IidMap<Interned> = new IidMap();
-  readonly functionNames: IidMap<Interned> = new IidMap();
-  readonly mappingPaths: IidMap<Interned> = new IidMap();
-  readonly sourcePaths: IidMap<Interned> = new IidMap();
+  readonly categories: TextTable = new TextTable();
+  readonly names: TextTable = new TextTable();
+  readonly argNames: TextTable = new TextTable();
+  readonly argTexts: TextTable = new TextTable();
+  readonly functionNames: TextTable = new TextTable();
+  readonly mappingPaths: TextTable = new TextTable();
+  readonly sourcePaths: TextTable = new TextTable();
   readonly buildIds: IidMap<string> = new IidMap();
-  readonly logTexts: IidMap<Interned> = new IidMap();
+  readonly logTexts: TextTable = new TextTable();
   readonly mappings: IidMap<InternedMapping> = new IidMap();
   readonly frames: IidMap<InternedFrame> = new IidMap();
   readonly stacks: IidMap<InternedStack> = new IidMap();
@@ -106,8 +136,12 @@ export class Sequence {
   /** Legacy delta timestamps, µs on the monotonic clock. */
   referenceUs = 0;
 
-  constructor(id: number) {
+  private readonly string: (text: string) => StringId;
+
+  /** @param string gives texts to the sink */
+  constructor(id: number, string: (text: string) => StringId) {
     this.id = id;
+    this.string = string;
   }
 
   clear(): void {
@@ -185,7 +219,7 @@ export class Sequence {
         while (entry.next())
           if (entry.field === InternedText.iid) iid = entry.number();
           else if (entry.field === InternedText.text) text = entry.text();
-        texts.set(iid, { text, id: -1 });
+        texts.set(iid, this.string(text));
         if (field === InternedData.eventCategories && iid === CATEGORY_IID && text === CATEGORY)
           this.isKymo = true;
       } else if (field === InternedData.buildIds) {
@@ -203,7 +237,7 @@ export class Sequence {
     return left;
   }
 
-  private textTable(field: number): IidMap<Interned> | undefined {
+  private textTable(field: number): TextTable | undefined {
     switch (field) {
       case InternedData.eventNames:
         return this.names;

@@ -2,7 +2,7 @@
 import { type FrameId, type FrameInfo, NO_STACK, type StackId } from "../../model/sink.ts";
 import type { ReaderContext } from "./context.ts";
 import { INLINED } from "./profile.ts";
-import type { InternedFrame, Sequence } from "./sequence.ts";
+import { type InternedFrame, NO_TEXT, type Sequence, type TextId } from "./sequence.ts";
 
 /** Equal frames of different sections share an id; beyond this many they no longer do. */
 const MAX_SHARED_FRAMES = 1 << 18;
@@ -38,8 +38,30 @@ export class Stacks {
       this.context.count("malformed", "interned frames used before they were defined");
       return this.shared({ name: "?" });
     }
-    if (frame.id < 0) frame.id = this.shared(infoOf(sequence, frame));
+    if (frame.id < 0) frame.id = this.shared(this.info(sequence, frame));
     return frame.id as FrameId;
+  }
+
+  private info(sequence: Sequence, frame: InternedFrame): FrameInfo {
+    const text = (id: TextId): string => this.context.textOf(id);
+    const info: { -readonly [key in keyof FrameInfo]: FrameInfo[key] } = {
+      name: text(sequence.functionNames.get(frame.name)),
+    };
+    const file = sequence.sourcePaths.get(frame.file);
+    if (file !== NO_TEXT) info.file = text(file);
+    if (frame.line !== undefined) info.line = frame.line;
+    if (frame.address !== undefined) info.address = frame.address;
+    if (frame.kind === INLINED) info.inlined = true;
+    const mapping = sequence.mappings.get(frame.mapping);
+    if (mapping !== undefined) {
+      if (mapping.path.length > 0) {
+        const parts = mapping.path.map((iid) => text(sequence.mappingPaths.get(iid)));
+        info.module = sequence.isKymo ? parts.join("/") : joined(parts);
+      }
+      const buildId = sequence.buildIds.get(mapping.buildId);
+      if (buildId !== undefined && buildId !== "") info.buildId = buildId;
+    }
+    return info;
   }
 
   private shared(info: FrameInfo): FrameId {
@@ -52,27 +74,6 @@ export class Stacks {
     }
     return id;
   }
-}
-
-function infoOf(sequence: Sequence, frame: InternedFrame): FrameInfo {
-  const info: { -readonly [key in keyof FrameInfo]: FrameInfo[key] } = {
-    name: sequence.functionNames.get(frame.name)?.text ?? "",
-  };
-  const file = frame.file === 0 ? undefined : sequence.sourcePaths.get(frame.file)?.text;
-  if (file !== undefined) info.file = file;
-  if (frame.line !== undefined) info.line = frame.line;
-  if (frame.address !== undefined) info.address = frame.address;
-  if (frame.kind === INLINED) info.inlined = true;
-  const mapping = sequence.mappings.get(frame.mapping);
-  if (mapping !== undefined) {
-    if (mapping.path.length > 0) {
-      const parts = mapping.path.map((iid) => sequence.mappingPaths.get(iid)?.text ?? "?");
-      info.module = sequence.isKymo ? parts.join("/") : joined(parts);
-    }
-    const buildId = sequence.buildIds.get(mapping.buildId);
-    if (buildId !== undefined && buildId !== "") info.buildId = buildId;
-  }
-  return info;
 }
 
 /** Perfetto's recorders split a path at its slashes; others give it whole. */
