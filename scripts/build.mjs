@@ -1,6 +1,14 @@
 /** Builds all packages: registries, packages/trace (tsc), the page (vite), the command line (esbuild). */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -12,6 +20,7 @@ const only = process.argv[2]; // "ui", "kymo" or "trace": just that part
 if (!only) run("tsx", ["scripts/gen.ts"]);
 if (!only || only === "trace") run("tsc", ["-b", "packages/trace"]);
 if (!only || only === "kymo") await buildKymo();
+if (!only) buildTypes();
 if (!only || only === "ui") {
   if (existsSync(path.join(root, "packages/ui/vite.config.ts")))
     run("vite", ["build", "--logLevel", "warn"], path.join(root, "packages/ui"));
@@ -52,6 +61,34 @@ async function buildKymo() {
   for (const name of readdirSync(dist))
     if (/\.js(\.map|\.new)?$/.test(name) && !fresh.has(name)) rmSync(path.join(dist, name));
 }
+/**
+ * dist/types: the declarations of the scripting API with those of the trace package beside them, so that the
+ * published package needs no other.
+ */
+function buildTypes() {
+  run("tsc", ["-b", "packages/kymo"]);
+  const out = path.join(root, "packages/kymo/dist/types");
+  rmSync(out, { recursive: true, force: true });
+  const sources = { kymo: "node_modules/.cache/kymo-types", trace: "packages/trace/dist" };
+  for (const [name, dir] of Object.entries(sources)) {
+    const from = path.join(root, dir);
+    for (const file of walk(from)) {
+      const inside = path.relative(from, file);
+      if (!file.endsWith(".d.ts") || /\.test\.|\.worker\.|(^|[\\/])(testing|cli)[\\/]/.test(inside))
+        continue;
+      const to = path.join(out, name, inside);
+      const up = path.relative(path.dirname(to), path.join(out, "trace")).split(path.sep).join("/");
+      const text = readFileSync(file, "utf8")
+        .replace(/(from |import\()"(\.{1,2}\/[^"]+)\.ts"/g, '$1"$2.js"')
+        .replace(/"@kymo\/trace\/engine"/g, `"${up}/engine/index.js"`)
+        .replace(/"@kymo\/trace"/g, `"${up}/index.js"`)
+        .replace(/\n\/\/# sourceMappingURL=.*/, "");
+      mkdirSync(path.dirname(to), { recursive: true });
+      writeFileSync(to, text);
+    }
+  }
+}
+
 function walk(dir) {
   return readdirSync(dir, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
