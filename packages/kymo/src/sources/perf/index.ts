@@ -48,9 +48,15 @@ export interface PerfHooks {
 
 /** Between rounds, ms: short enough that a kill loses little, long enough to cost little. */
 const longestRoundMs = 100;
-const shortestRoundMs = 10;
-/** Ring space in use at which rounds become shorter. */
-const busyFill = 1 / 4;
+const shortestRoundMs = 2;
+/**
+ * Rounds are as far apart as it takes for so many records to arrive: about 1 ms of work. Longer bursts drive the threads
+ * that are being recorded to other CPUs, which on a machine full of switching costs more than the decoding itself.
+ */
+const recordsPerRound = 4000;
+/** Ring space in use above which this thread goes before ordinary ones, until little is left. */
+const urgentFill = 1 / 4;
+const calmFill = 1 / 16;
 /** A record's time is taken at most so long before it can be read, but for a machine that was stopped meanwhile. */
 const settleNs = 20_000_000;
 /** Records of one ring may be out of order by the length of an interrupt. */
@@ -99,7 +105,6 @@ async function start(
   const libc = await loadLibc().catch((error: Error) => {
     throw new AttachError(error.message);
   });
-  raiseOwnPriority(libc);
   // The clock comes first in a sink, so problems found while getting ready wait for it.
   const early: Problem[] = [];
   let report = (problem: Problem): void => void early.push(problem);
@@ -113,18 +118,6 @@ async function start(
   early.forEach(report);
   capture.begin();
   return capture;
-}
-
-/**
- * The rings must be drained however busy the machine is: this thread goes before ordinary ones where that is allowed.
- * Niceness belongs to a thread on Linux, so neither the rest of kymo nor the target changes.
- */
-function raiseOwnPriority(libc: Libc): void {
-  try {
-    setPriority(libc.threadId(), -10);
-  } catch {
-    // not root: an ordinary thread then
-  }
 }
 
 class RunningCapture implements PerfCapture {
@@ -145,6 +138,8 @@ class RunningCapture implements PerfCapture {
   #timer: NodeJS.Timeout | undefined;
   #beganNs = 0;
   #drainedNs = 0;
+  #previousRoundNs = 0;
+  #urgent = false;
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -209,7 +204,8 @@ class RunningCapture implements PerfCapture {
   begin(): void {
     this.#attached.enable();
     this.#beganNs = this.#now();
-    this.#schedule(shortestRoundMs);
+    this.#previousRoundNs = this.#beganNs;
+    this.#schedule(shortestRoundMs * 5);
   }
 
   get stats(): PerfStats {
@@ -245,7 +241,8 @@ class RunningCapture implements PerfCapture {
       }
       // What is older has certainly arrived by now; the rest waits for the next round.
       const completeNs = Math.max(this.#drainedNs, startNs - settleNs);
-      this.#drain(completeNs);
+      const handled = this.#drain(completeNs);
+      this.#hurry(fill);
       this.#counters.round(startNs as Ns, this.#decoder.lost);
       this.#sink.watermark((completeNs - slackNs) as Ns);
       this.#drainedNs = completeNs;
@@ -255,16 +252,33 @@ class RunningCapture implements PerfCapture {
         this.#settle.resolve();
       this.#idle.round(startNs, (cpu) => this.#decoder.switchesOn(cpu));
       const spentMs = (this.#now() - startNs) / 1e6;
-      const wanted = fill > busyFill ? (longestRoundMs * busyFill) / fill : longestRoundMs;
-      this.#schedule(Math.max(shortestRoundMs, wanted - spentMs));
+      const sinceMs = (startNs - this.#previousRoundNs) / 1e6;
+      this.#previousRoundNs = startNs;
+      const wantedMs = Math.min(longestRoundMs, (sinceMs * recordsPerRound) / (handled + 1));
+      this.#schedule(Math.max(shortestRoundMs, wantedMs - spentMs));
     } catch (error) {
       this.#settle.reject(error);
     }
   }
 
-  #drain(beforeNs: number): void {
+  /**
+   * The rings must be drained however busy the machine is, but only then at the cost of others. Niceness belongs to a
+   * thread on Linux: neither the rest of kymo nor the target changes.
+   */
+  #hurry(fill: number): void {
+    if (this.#urgent ? fill > calmFill : fill < urgentFill) return;
+    this.#urgent = !this.#urgent;
+    try {
+      setPriority(this.#libc.threadId(), this.#urgent ? -10 : 0);
+    } catch {
+      // not root: an ordinary thread always
+    }
+  }
+
+  /** @returns how many records were handled */
+  #drain(beforeNs: number): number {
     const decoder = this.#decoder;
-    this.#merger.drain(beforeNs, (ring, ts) => decoder.record(ring, ts));
+    return this.#merger.drain(beforeNs, (ring, ts) => decoder.record(ring, ts));
   }
 
   async #finish(): Promise<void> {
