@@ -106,19 +106,20 @@ export class KymoEvents {
       case KymoEvent.watermark:
         sink.watermark(ts);
         return;
-      case KymoEvent.switch:
-        sink.switch(
-          this.trackOf(fields, "cpu"),
-          ts,
-          this.trackOf(fields, "previous"),
-          sink.string(text(fields, "state")),
-          this.trackOf(fields, "next"),
-          number(fields, "priority"),
-        );
+      case KymoEvent.switch: {
+        const cpu = this.trackOf(fields, "cpu");
+        const previous = this.trackOf(fields, "previous");
+        const next = this.trackOf(fields, "next");
+        const state = sink.string(text(fields, "state"));
+        if (cpu === NO_TRACK) this.context.count("malformed", "switches without a CPU");
+        else sink.switch(cpu, ts, previous, state, next, number(fields, "priority"));
         return;
+      }
       case KymoEvent.waking: {
+        const thread = this.trackOf(fields, "thread");
         const waker = this.trackOf(fields, "waker");
-        sink.waking(this.trackOf(fields, "thread"), ts, waker, number(fields, "target_cpu"));
+        if (thread === NO_TRACK) this.context.count("malformed", "wakings without a thread");
+        else sink.waking(thread, ts, waker, number(fields, "target_cpu"));
         return;
       }
       case KymoEvent.life: {

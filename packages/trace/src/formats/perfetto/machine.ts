@@ -1,5 +1,5 @@
 /** Processes, threads and CPUs of one machine, found by number, as tracks of the sink. */
-import { NO_TRACK, type TrackId, type TrackInfo } from "../../model/sink.ts";
+import type { TrackId, TrackInfo } from "../../model/sink.ts";
 import type { ReaderContext } from "./context.ts";
 
 export interface ThreadEntry {
@@ -35,6 +35,7 @@ export class Machine {
   private readonly host: TrackId | undefined;
   readonly threads: Map<number, ThreadEntry> = new Map();
   readonly processes: Map<number, ProcessEntry> = new Map();
+  private overflow: TrackId | undefined;
   private readonly cpus: Map<number, TrackId> = new Map();
   private readonly chains: Map<number, CpuChain> = new Map();
   /** From process trees: who forked a process, and which process a thread belongs to. */
@@ -164,9 +165,10 @@ export class Machine {
   }
 
   private declare(info: TrackInfo): TrackId {
-    if (this.threads.size + this.processes.size + this.cpus.size > MAX_TRACKS) {
-      this.context.count("malformed", "tracks beyond the first 4 million are left out");
-      return NO_TRACK;
+    if (this.threads.size + this.processes.size + this.cpus.size >= MAX_TRACKS) {
+      this.context.count("malformed", "tracks beyond the first 4 million are one");
+      this.overflow ??= this.context.sink.track({ kind: "custom", name: "more tracks" });
+      return this.overflow;
     }
     return this.context.sink.track(info);
   }

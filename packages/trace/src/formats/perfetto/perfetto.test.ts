@@ -1,4 +1,4 @@
 import { checkFormat } from "../../testing/check-format.ts";
 import { format } from "./index.ts";
 
-checkFormat(format);
+checkFormat(format, { fixtures: new URL("./fixtures/", import.meta.url) });

@@ -45,6 +45,7 @@ export class TrackTable {
   private readonly context: ReaderContext;
   private readonly entries = new Map<bigint, TrackEntry>();
   private last: TrackEntry | undefined;
+  private overflow: TrackEntry | undefined;
   private lastHigh = -1;
   private lastLow = -1;
   private waiting = 0;
@@ -68,9 +69,13 @@ export class TrackTable {
   of(uuid: bigint): TrackEntry {
     let entry = this.entries.get(uuid);
     if (entry === undefined) {
+      if (this.entries.size >= MAX_TRACKS) {
+        this.context.count("malformed", "tracks beyond the first 4 million are one");
+        this.overflow ??= new TrackEntry(uuid);
+        return this.overflow;
+      }
       entry = new TrackEntry(uuid);
-      if (this.entries.size < MAX_TRACKS) this.entries.set(uuid, entry);
-      else this.context.count("malformed", "tracks beyond the first 4 million are left out");
+      this.entries.set(uuid, entry);
     }
     return entry;
   }

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import protobuf from "protobufjs";
@@ -388,6 +389,15 @@ function packetStarts(bytes: Uint8Array): number[] {
 test("everything that is written reads back", async () => {
   const bytes = await written(everything);
   expect(dumpEvents(await readBytes(format, bytes))).toBe(dumpEvents(built(everything)));
+});
+
+test("the fixture of every kind of call is what is written", async () => {
+  // A change here changes every file we write: regenerate it with REGENERATE=1 and review its dump.
+  const path = new URL("./fixtures/every-call.pftrace", import.meta.url);
+  const bytes = await written(everything);
+  const { REGENERATE } = process.env;
+  if (REGENERATE === "1") writeFileSync(path, bytes);
+  expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
 });
 
 test("everything passes the lint", async () => {
