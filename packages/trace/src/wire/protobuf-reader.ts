@@ -251,10 +251,7 @@ export class ProtoReader {
   }
 }
 
-/**
- * Numbers of a repeated field, packed or not: `for (numbers.start(field); numbers.next(); )` reads the packed
- * ones; one that stands alone counts as a list of one.
- */
+/** The numbers of a packed field: `numbers.over(bytes, start, stop); while (numbers.next()) use(numbers.number())`. */
 export class PackedReader {
   private readonly cursor = new ProtoReader();
   private at = 0;

@@ -52,6 +52,11 @@ export class Clocks {
     return this.segments.size > 0;
   }
 
+  /** Times count from here on, whatever comes: from 0 when no reading has come. */
+  fixBase(): void {
+    this.hasBase = true;
+  }
+
   /** The first that says so decides. */
   setPrimary(clock: number): void {
     if (this.primaryKnown || this.hasBase) return;

@@ -20,7 +20,7 @@ const MAX_KINDS = 256;
 export class ReaderContext {
   readonly sink: TraceSink;
   /** Latest time seen, ns since the trace's origin. */
-  newest = 0;
+  private newest = 0;
   /** Offset in the file of the packet being read. */
   offset = 0;
   private readonly counts = new Map<string, Count>();
@@ -55,6 +55,12 @@ export class ReaderContext {
     const at = time + (this.shift ?? 0);
     if (at > this.newest) this.newest = at;
     return at as Ns;
+  }
+
+  /** The latest time seen. */
+  latest(): Ns {
+    if (this.shift === undefined) this.onFirstTime();
+    return this.newest as Ns;
   }
 
   /** The sink's id of a text; `textOf` knows it from then on. */

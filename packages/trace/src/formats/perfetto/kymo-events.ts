@@ -91,8 +91,7 @@ export class KymoEvents {
       case KymoEvent.clockSnapshot: {
         const readings: [ClockDomain, bigint][] = [];
         for (const [domain, value] of fields)
-          if (DOMAINS.includes(domain) && (typeof value === "number" || typeof value === "bigint"))
-            readings.push([domain as ClockDomain, BigInt(value)]);
+          if (DOMAINS.includes(domain)) readings.push([domain as ClockDomain, whole(value)]);
         // Every section repeats the last one.
         const key = readings.join(" ");
         if (key === this.lastSnapshot) return;
@@ -162,7 +161,7 @@ export class KymoEvents {
 
   private trackOf(fields: Fields, key: string): TrackId {
     const uuid = fields.get(key);
-    if (typeof uuid !== "number" || uuid <= 0) return NO_TRACK;
+    if (typeof uuid !== "number" || !Number.isSafeInteger(uuid) || uuid <= 0) return NO_TRACK;
     return this.tracks.now(this.tracks.of(BigInt(uuid)));
   }
 }
@@ -173,12 +172,17 @@ export function clockOf(fields: Fields): {
   originNs: bigint;
   errorNs: number;
 } {
-  const origin = fields.get("origin");
   return {
     domain: oneOf(fields, "domain", DOMAINS) as ClockDomain,
-    originNs: typeof origin === "number" || typeof origin === "bigint" ? BigInt(origin) : 0n,
+    originNs: whole(fields.get("origin")),
     errorNs: number(fields, "error"),
   };
+}
+
+/** 0 for what is no whole number. */
+function whole(value: number | bigint | string | boolean | undefined): bigint {
+  if (typeof value === "bigint") return value;
+  return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : 0n;
 }
 
 function number(fields: Fields, key: string): number {

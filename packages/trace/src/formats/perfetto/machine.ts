@@ -93,8 +93,8 @@ export class Machine {
   rename(entry: ThreadEntry | ProcessEntry, name: string): void {
     if (name === "" || entry.name === name) return;
     entry.name = name;
-    const { sink, newest } = this.context;
-    sink.life(entry.track, newest as never, "rename", sink.string(name));
+    const { sink } = this.context;
+    sink.life(entry.track, this.context.latest(), "rename", sink.string(name));
   }
 
   treeThread(tid: number, pid: number, name: string): void {

@@ -325,6 +325,7 @@ export class PerfettoReader implements StreamReader {
 
   /** Declares the trace's clock: as kymo's own first event says, or as the file's clocks allow. */
   private start(sequence?: Sequence, bytes?: Uint8Array, from = 0, to = 0): void {
+    this.clocks.fixBase();
     const { base } = this.clocks;
     const own = sequence?.isKymo
       ? this.trackEvents.traceEvent(sequence, bytes!, from, to)

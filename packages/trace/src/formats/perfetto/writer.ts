@@ -68,6 +68,8 @@ import { SchedWriter } from "./sched-writer.ts";
 import { TrackWriter } from "./track-writer.ts";
 import { isCpu, type TrackState } from "./tracks.ts";
 
+const MAX_EARLY_PROBLEMS = 1024;
+
 export class PerfettoWriter implements TraceSink {
   readonly args: ArgsBuilder;
   private readonly packets: Packets;
@@ -82,6 +84,8 @@ export class PerfettoWriter implements TraceSink {
   private samplePeriod = -1;
   /** By CPU + 1: weights of all its samples. */
   private readonly sampleCounts: number[] = [];
+  /** What came before the first event: written with it. */
+  private earlyProblems: Problem[] = [];
   private closed = false;
 
   constructor(out: ByteSink) {
@@ -350,7 +354,10 @@ export class PerfettoWriter implements TraceSink {
   // ── Problems, flushing ────────────────────────────────────────────────────────────────────────
 
   problem(problem: Problem): void {
-    if (this.packets.section === 0) this.enter((problem.from ?? problem.to ?? 0) as Ns);
+    if (this.packets.section === 0) {
+      if (this.earlyProblems.length < MAX_EARLY_PROBLEMS) this.earlyProblems.push(problem);
+      return;
+    }
     const fields: [string, KymoValue][] = [
       ["kind", problem.kind],
       ["message", problem.message],
@@ -423,6 +430,9 @@ export class PerfettoWriter implements TraceSink {
     this.clocks.repeat();
     for (let id = 0; id < this.types.length; id++) this.declareType(id as EventTypeId);
     if (isFirst) for (const track of this.tracks.list) this.tracks.declare(track);
+    const problems = this.earlyProblems;
+    this.earlyProblems = [];
+    for (const problem of problems) this.problem(problem);
   }
 
   private writeKymoTrack(): void {
