@@ -94,6 +94,11 @@ export class PerfRing implements RecordSource {
     this.#head = Number(Atomics.load(this.#control, headWord));
   }
 
+  /** Bytes written since the ring was made, as of the last `refresh`. */
+  get writtenBytes(): number {
+    return this.#head;
+  }
+
   /** Bytes written and not yet released, as of the last `refresh`. */
   get fill(): number {
     return this.#head - this.#tail;

@@ -230,38 +230,31 @@ describe("against perf", () => {
 
   /**
    * Switches and CPU time by tid, read from perf.data itself (perf 6.1's own tools abort over build ids of some programs).
-   * From sched_switch; where a CPU's idle task is silent (sources/perf/idle.ts), who follows it comes from the
-   * context-switch record, as it does in kymo.
+   * As kymo does it: a CPU runs what the last sched_switch let run; where its idle task is silent (sources/perf/idle.ts), who follows
+   * it comes from the context-switch record.
    */
   function perfSched(data: Buffer): Map<number, { runs: number; ns: number }> {
     const format = readEventFormat("/sys/kernel/tracing", "sched/sched_switch")!;
-    const [previousAt, nextAt] = ["prev_pid", "next_pid"].map((name) =>
-      fieldOffset(format, name, 4),
-    ) as [number, number];
-    const changes: { ts: bigint; out: number | undefined; in: number }[] = [];
-    for (const record of perfRecords(data)) {
-      if (record.type === 2)
-        throw new Error("perf itself has lost records: nothing to compare with");
-      if (record.raw !== undefined) {
-        const out = record.raw.readInt32LE(previousAt);
-        changes.push({ ts: record.ts, out, in: record.raw.readInt32LE(nextAt) });
-      } else if (record.type === 15 && (record.misc & 0x2000) === 0)
-        changes.push({ ts: record.ts, out: undefined, in: record.tid });
+    const nextAt = fieldOffset(format, "next_pid", 4);
+    const changes: { ts: bigint; cpu: number; in: number; sure: boolean }[] = [];
+    for (const { type, misc, ts, cpu, tid, raw, otherTid } of perfRecords(data)) {
+      if (type === 2) throw new Error("perf itself has lost records: nothing to compare with");
+      if (raw !== undefined) changes.push({ ts, cpu, in: raw.readInt32LE(nextAt), sure: true });
+      else if (type === 15 && (misc & 0x2000) === 0 && otherTid === 0)
+        changes.push({ ts, cpu, in: tid, sure: false });
     }
     changes.sort((a, b) => (a.ts < b.ts ? -1 : a.ts > b.ts ? 1 : 0));
     const byTid = new Map<number, { runs: number; ns: number }>();
-    const since = new Map<number, bigint>();
+    const running = new Map<number, { tid: number; since: bigint }>();
     for (const change of changes) {
-      if (change.out === undefined) {
-        if (!since.has(change.in)) since.set(change.in, change.ts);
-        continue;
-      }
-      const of = byTid.get(change.out) ?? { runs: 0, ns: 0 };
-      byTid.set(change.out, of);
+      const now = running.get(change.cpu);
+      if (!change.sure && now?.tid === change.in) continue; // sched_switch has told it before
+      running.set(change.cpu, { tid: change.in, since: change.ts });
+      if (now === undefined) continue;
+      const of = byTid.get(now.tid) ?? { runs: 0, ns: 0 };
+      byTid.set(now.tid, of);
       of.runs++;
-      of.ns += Number(change.ts - (since.get(change.out) ?? change.ts));
-      since.delete(change.out);
-      since.set(change.in, change.ts);
+      of.ns += Number(change.ts - now.since);
     }
     return byTid;
   }
@@ -270,8 +263,11 @@ describe("against perf", () => {
     readonly type: number;
     readonly misc: number;
     readonly ts: bigint;
+    readonly cpu: number;
     readonly tid: number;
     readonly raw: Buffer | undefined;
+    /** Of context-switch records: who ran before. */
+    readonly otherTid?: number;
   }
 
   /** perf.data: header, attributes with the ids of their events, records (tools/perf/Documentation/perf.data-file-format.txt). */
@@ -305,10 +301,13 @@ describe("against perf", () => {
         let rawAt = at + 16;
         for (const bit of [0x1, 0x2, 0x4, 0x8, 0x40, 0x200, 0x80, 0x100])
           if (sampleType & bit) rawAt += 8;
+        let cpuAt = tidAt + 16;
+        for (const bit of [0x8, 0x40, 0x200]) if (sampleType & bit) cpuAt += 8;
         yield {
           type,
           misc,
           ts: data.readBigUInt64LE(tidAt + 8),
+          cpu: data.readUInt32LE(cpuAt),
           tid: data.readInt32LE(tidAt + 4),
           raw: data.subarray(rawAt + 4, end),
         };
@@ -320,8 +319,10 @@ describe("against perf", () => {
           type,
           misc,
           ts: data.readBigUInt64LE(tidAt + 8),
+          cpu: data.readUInt32LE(end - 16), // before the identifier
           tid: data.readInt32LE(tidAt + 4),
           raw: undefined,
+          otherTid: data.readInt32LE(at + 12),
         };
       }
       at = end;
@@ -419,7 +420,7 @@ describe("stopping", () => {
       expect(result.stderr).toMatch(/recording stopped: (no space left|the disk)/);
       expect((await openTraceFile(out)).length).toBeGreaterThan(100);
 
-      writeFileSync(path.join(disk, "fill"), "");
+      spawnSync("dd", ["if=/dev/zero", `of=${path.join(disk, "fill")}`, "bs=4k"]);
       const refused = record(["-o", path.join(disk, "second.pftrace"), "true"]);
       expect(refused.status).toBe(1);
       expect(refused.stderr).toContain("nearly full");

@@ -99,6 +99,8 @@ export class PerfDecoder {
   events = 0;
   lost = 0;
   malformed = 0;
+  /** Switches that must have been, by what came after, and had no record. */
+  unreported = 0;
   readonly #sink: TraceSink;
   readonly #setup: DecoderSetup;
   readonly #tasks: Tasks;
@@ -219,6 +221,8 @@ export class PerfDecoder {
             : (this.#tasks.known(nextTid) ??
               this.#named(nextTid, undefined, u8, at + layout.nextComm));
         const state = u32[(at + layout.prevState) >> 2]!;
+        const believed = this.#runningOn[source.cpu]!;
+        if (believed !== previousTid && believed >= 0) this.unreported++;
         this.#runningOn[source.cpu] = nextTid;
         this.#switches[source.cpu]!++;
         if (nextTid === 0) this.#toIdle[source.cpu]!++;

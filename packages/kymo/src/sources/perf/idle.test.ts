@@ -27,17 +27,29 @@ test("a CPU that doesn't stays watched; one that never left idle does not", () =
   expect(calls).toEqual(["0 off"]);
 });
 
-test("a silent CPU is let alone while it has no idle time to report", () => {
+test("a silent CPU is let alone after a second without idle time, and watched again at once", () => {
   const { calls, counts, watch, round } = watching([1]);
   watch.leftIdle(1, false);
-  round(0.1);
-  counts.set(1, { switches: 20_000, toIdle: 5 });
-  round(0.2);
-  expect(calls).toEqual(["1 off"]);
   counts.set(1, { switches: 40_000, toIdle: 5 });
-  round(0.3);
+  round(0.5);
+  expect(calls).toEqual([]);
+  counts.set(1, { switches: 80_000, toIdle: 10 });
+  round(1);
   expect(calls).toEqual(["1 off"]);
-  counts.set(1, { switches: 40_100, toIdle: 50 });
-  round(0.4);
+  counts.set(1, { switches: 90_000, toIdle: 12 });
+  round(1.1);
+  expect(calls).toEqual(["1 off"]);
+  counts.set(1, { switches: 90_100, toIdle: 60 });
+  round(1.2);
   expect(calls).toEqual(["1 off", "1 on"]);
+});
+
+test("a silent CPU that switches seldom stays watched, idle or not", () => {
+  const { calls, counts, watch, round } = watching([1]);
+  watch.leftIdle(1, false);
+  for (let second = 1; second < 5; second++) {
+    counts.set(1, { switches: 1000 * second, toIdle: 0 });
+    round(second);
+  }
+  expect(calls).toEqual([]);
 });

@@ -17,21 +17,24 @@ export interface CpuSwitches {
 
 /** So long a CPU may take to show that it reports properly; one that never left idle is then taken for a good one. */
 const decideNs = 2_000_000_000;
-/** A silent CPU isn't watched while it switches more often than this a second … */
-const busySwitchesPerSecond = 5_000;
-/** … and goes idle on fewer of the switches than this. */
-const busyIdleShare = 0.002;
+/** A silent CPU isn't watched any more when for so long … */
+const busyNs = 1_000_000_000;
+/** … it has switched more often than this a second … */
+const busySwitchesPerSecond = 50_000;
+/** … and gone idle on fewer of the switches than this. */
+const busyIdleShare = 0.001;
 
 interface CpuState {
   verdict: "undecided" | "silent";
   watched: boolean;
-  before: CpuSwitches;
+  /** Where the time began over which it is judged. */
+  sinceNs: number;
+  since: CpuSwitches;
 }
 
 export class IdleWatch {
   readonly #watch: (cpu: number, on: boolean) => void;
   readonly #cpus: Map<number, CpuState>;
-  #beforeNs = 0;
 
   /** `watch` turns the context-switch records of a CPU on or off; they are on at first. */
   constructor(cpus: readonly number[], watch: (cpu: number, on: boolean) => void) {
@@ -39,7 +42,7 @@ export class IdleWatch {
     this.#cpus = new Map(
       cpus.map((cpu) => [
         cpu,
-        { verdict: "undecided", watched: true, before: { switches: 0, toIdle: 0 } },
+        { verdict: "undecided", watched: true, sinceNs: 0, since: { switches: 0, toIdle: 0 } },
       ]),
     );
   }
@@ -53,18 +56,20 @@ export class IdleWatch {
   }
 
   round(nowNs: number, countsOf: (cpu: number) => CpuSwitches): void {
-    const seconds = (nowNs - this.#beforeNs) / 1e9;
-    this.#beforeNs = nowNs;
     for (const [cpu, state] of this.#cpus) {
       if (state.verdict === "undecided") {
         if (nowNs > decideNs) this.#trust(cpu);
         continue;
       }
       const counts = countsOf(cpu);
-      const switches = counts.switches - state.before.switches;
-      const toIdle = counts.toIdle - state.before.toIdle;
-      state.before = counts;
-      const busy = switches > busySwitchesPerSecond * seconds && toIdle < busyIdleShare * switches;
+      const switches = counts.switches - state.since.switches;
+      const toIdle = counts.toIdle - state.since.toIdle;
+      const ns = nowNs - state.sinceNs;
+      const seldomIdle = toIdle <= busyIdleShare * switches;
+      if (state.watched ? ns < busyNs : seldomIdle && ns < busyNs) continue;
+      state.sinceNs = nowNs;
+      state.since = counts;
+      const busy = seldomIdle && switches > (busySwitchesPerSecond * ns) / 1e9;
       if (state.watched === !busy) continue;
       state.watched = !busy;
       this.#watch(cpu, !busy);

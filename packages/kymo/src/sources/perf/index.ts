@@ -50,10 +50,12 @@ export interface PerfHooks {
 const longestRoundMs = 100;
 const shortestRoundMs = 2;
 /**
- * Rounds are as far apart as it takes for so many records to arrive: about 1 ms of work. Longer bursts drive the threads
+ * Rounds are as far apart as it takes for so many bytes of records to arrive: about 1 ms of work. Longer bursts drive the threads
  * that are being recorded to other CPUs, which on a machine full of switching costs more than the decoding itself.
  */
-const recordsPerRound = 4000;
+const bytesPerRound = 400_000;
+/** Longer rounds give the sink a watermark in between: what it writes at once stays small. */
+const recordsPerWatermark = 16_384;
 /** Ring space in use above which this thread goes before ordinary ones, until little is left. */
 const urgentFill = 1 / 4;
 const calmFill = 1 / 16;
@@ -139,6 +141,7 @@ class RunningCapture implements PerfCapture {
   #beganNs = 0;
   #drainedNs = 0;
   #previousRoundNs = 0;
+  #writtenBytes = 0;
   #urgent = false;
   #stopped: Promise<void> | undefined;
 
@@ -235,13 +238,15 @@ class RunningCapture implements PerfCapture {
     try {
       const startNs = this.#now();
       let fill = 0;
+      let writtenBytes = 0;
       for (const ring of this.#attached.rings) {
         ring.refresh();
         fill = Math.max(fill, ring.fill / ring.dataBytes);
+        writtenBytes += ring.writtenBytes;
       }
       // What is older has certainly arrived by now; the rest waits for the next round.
       const completeNs = Math.max(this.#drainedNs, startNs - settleNs);
-      const handled = this.#drain(completeNs);
+      this.#drain(completeNs);
       this.#hurry(fill);
       this.#counters.round(startNs as Ns, this.#decoder.lost);
       this.#sink.watermark((completeNs - slackNs) as Ns);
@@ -254,7 +259,13 @@ class RunningCapture implements PerfCapture {
       const spentMs = (this.#now() - startNs) / 1e6;
       const sinceMs = (startNs - this.#previousRoundNs) / 1e6;
       this.#previousRoundNs = startNs;
-      const wantedMs = Math.min(longestRoundMs, (sinceMs * recordsPerRound) / (handled + 1));
+      const arrivedBytes = writtenBytes - this.#writtenBytes;
+      this.#writtenBytes = writtenBytes;
+      const wantedMs = Math.min(
+        longestRoundMs,
+        2 * sinceMs,
+        (sinceMs * bytesPerRound) / (arrivedBytes + 1),
+      );
       this.#schedule(Math.max(shortestRoundMs, wantedMs - spentMs));
     } catch (error) {
       this.#settle.reject(error);
@@ -275,10 +286,15 @@ class RunningCapture implements PerfCapture {
     }
   }
 
-  /** @returns how many records were handled */
-  #drain(beforeNs: number): number {
+  #drain(beforeNs: number): void {
     const decoder = this.#decoder;
-    return this.#merger.drain(beforeNs, (ring, ts) => decoder.record(ring, ts));
+    let handled = 0;
+    this.#merger.drain(beforeNs, (ring, ts) => {
+      decoder.record(ring, ts);
+      if (++handled % recordsPerWatermark !== 0) return;
+      this.#drainedNs = Math.max(this.#drainedNs, ts);
+      this.#sink.watermark((this.#drainedNs - slackNs) as Ns);
+    });
   }
 
   async #finish(): Promise<void> {
@@ -293,6 +309,13 @@ class RunningCapture implements PerfCapture {
           kind: "malformed",
           count: this.#decoder.malformed,
           message: "perf records of a shape that kymo does not know were skipped",
+        });
+      if (this.#decoder.unreported > 0 && this.#decoder.lost === 0)
+        this.#sink.problem({
+          kind: "unsupported",
+          count: this.#decoder.unreported,
+          message:
+            "the kernel has not reported some switches, so when the next thread began to run is unknown",
         });
       this.#counters.finish(endNs, this.#decoder.lost);
       this.#snapshotClocks();
