@@ -155,7 +155,7 @@ function restore({ store, timeline }: Page, state: ReturnType<typeof readHash>):
     const summary = store.summary.value;
     if (!summary || !left) return;
     if (from !== undefined && to !== undefined)
-      timeline.initialRange = { from: from + summary.fromNs, to: to + summary.fromNs };
+      timeline.restoreRange({ from: from + summary.fromNs, to: to + summary.fromNs });
     if (!store.done.value) return;
     left = false;
     if (selection)

@@ -10,6 +10,7 @@ export interface TestState {
   readonly lines: readonly {
     readonly key: string;
     readonly title: string;
+    readonly id: string;
     readonly y: number;
     readonly expanded: boolean;
   }[];
@@ -68,6 +69,7 @@ export function shareTestState({ store, timeline }: Page): void {
         lines: items.map((item) => ({
           key: item.node.key,
           title: item.node.title,
+          id: item.node.idText,
           y: top + item.y,
           expanded: item.expanded,
         })),

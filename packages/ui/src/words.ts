@@ -85,6 +85,13 @@ export function stateWords(state: string): StateWords {
   return byState[state] ?? byState[state[0] ?? ""] ?? { name: state, meaning: "" };
 }
 
+const MOST_COMMAND = 80;
+/** A command as a person would type it: "/usr/bin/node /srv/shop/main.mjs" → "node main.mjs". */
+export function shortCommand(command: string): string {
+  const short = command.slice(0, 4096).replace(/(^|[\s='"])\/(?:[^\s/'"]+\/)+(?=[^\s/'"])/g, "$1");
+  return short.length <= MOST_COMMAND ? short : `${short.slice(0, MOST_COMMAND)}…`;
+}
+
 function trimZeros(text: string): string {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }

@@ -119,13 +119,13 @@ describe("layout", () => {
           expect(y).toBeLessThanOrEqual(item.height);
         }
   });
-  test("slices are 18 px, states 14, counters 30", () => {
+  test("slices are 18 px, states 14, counters 28", () => {
     const heights = layout.items.flatMap((item) =>
       item.bands.map(({ kind, height }) => [kind, height]),
     );
     expect(heights).toContainEqual(["slice", 18]);
     expect(heights).toContainEqual(["thread_state", 14]);
-    expect(heights).toContainEqual(["counter", 30]);
+    expect(heights).toContainEqual(["counter", 28]);
   });
   test("a closed line shows an overview of the states inside", () => {
     const closed = layoutTree(tree, new Set(), "normal");
@@ -156,5 +156,84 @@ describe("layout", () => {
     expect(stickyItem(layout, shop.y + shop.height + 5)?.node.title).toBe("shop");
     expect(stickyItem(layout, shop.y)).toBeUndefined();
     expect(stickyItem(layout, 0)).toBeUndefined();
+  });
+});
+
+describe("quieter threads", () => {
+  /** A process whose main thread had 100 ms, one worker 30, and nine others next to nothing. */
+  const pool = (more: (index: number) => Partial<TrackNode> = () => ({})): TrackNode[] => {
+    nextRow = 0;
+    const thread = (id: number, name: string, busyNs: number, rest: Partial<TrackNode> = {}) =>
+      track(id, "thread", name, {
+        parent: 1,
+        busyNs,
+        target: true,
+        rowKinds: ["thread_state"],
+        ...rest,
+      });
+    return [
+      track(1, "process", "shop", { busyNs: 131e6, target: true }),
+      thread(2, "main", 100e6),
+      thread(3, "worker", 30e6),
+      ...Array.from({ length: 9 }, (_, i) => thread(10 + i, `idle-${i}`, 1e5, more(i))),
+      track(30, "counter", "memory", { parent: 1, target: true, rowKinds: ["counter"] }),
+    ];
+  };
+  test("share one closed line after the others, which says how much they did", () => {
+    const tree = buildTree(pool());
+    const shop = tree.byKey.get("t1")!;
+    expect(titles(shop.children)).toEqual(["main", "worker", "9 quieter threads", "memory"]);
+    const fold = shop.children[2]!;
+    expect([fold.kind, fold.facts]).toEqual(["fold", "900 µs CPU"]);
+    expect(fold.children).toHaveLength(9);
+    const open = expandedAtFirst(tree);
+    expect(open.has("t1")).toBe(true);
+    expect(open.has(fold.key)).toBe(false);
+    const { items } = layoutTree(tree, open, "normal");
+    expect(titles(items.map(({ node }) => node))).toEqual([
+      "shop",
+      "main",
+      "worker",
+      "9 quieter threads",
+      "memory",
+    ]);
+    expect(items[3]!.height).toBeLessThanOrEqual(24);
+    expect(items[3]!.expandable).toBe(true);
+  });
+  test("each is a line of its own once theirs is open", () => {
+    const tree = buildTree(pool());
+    const open = expandedAtFirst(tree).add("q1");
+    const { items } = layoutTree(tree, open, "normal");
+    expect(items.filter(({ node }) => node.title.startsWith("idle-"))).toHaveLength(9);
+    expect(tree.parentOf.get("t10")).toBe("q1");
+  });
+  test("those with slices of their own or tracks below stay in sight", () => {
+    const annotated = buildTree(pool((i) => (i === 4 ? { annotated: true } : {})));
+    expect(titles(annotated.byKey.get("t1")!.children)).toContain("idle-4");
+    const withChild = buildTree([
+      ...pool(),
+      track(40, "counter", "queue", { parent: 12, rowKinds: ["counter"] }),
+    ]);
+    expect(titles(withChild.byKey.get("t1")!.children)).toContain("idle-2");
+  });
+  test("a filter shows the matching ones without the line around them", () => {
+    const found = filterTree(buildTree(pool()), "idle-3");
+    expect(titles(found.byKey.get("t1")!.children)).toEqual(["idle-3"]);
+    // The process itself matches: its quieter threads stay folded.
+    const whole = filterTree(buildTree(pool()), "shop");
+    const { items } = layoutTree(whole, new Set(), "normal", true);
+    expect(titles(items.map(({ node }) => node))).not.toContain("idle-3");
+  });
+  test("threads as busy as each other are all shown, and so is a single quiet one", () => {
+    nextRow = 0;
+    const even = [
+      track(1, "process", "even", {}),
+      ...Array.from({ length: 20 }, (_, i) =>
+        track(2 + i, "thread", `t${i}`, { parent: 1, busyNs: 5 }),
+      ),
+    ];
+    expect(buildTree(even).byKey.get("t1")!.children).toHaveLength(20);
+    const one = pool().filter(({ id }) => id < 11);
+    expect(titles(buildTree(one).byKey.get("t1")!.children)).toEqual(["main", "worker", "idle-0"]);
   });
 });

@@ -1,4 +1,5 @@
 /** Messages from a page, checked before use: over a socket they may be anything. */
+import type { RowKind } from "../model/trace.ts";
 import type { PageMessage } from "./protocol.ts";
 
 export const MAX_ROWS = 8192;
@@ -6,6 +7,8 @@ export const MAX_WIDTH = 16_384;
 /** Pixels of a strip: 64 MiB. */
 export const MAX_PIXELS: number = 16 * 1024 * 1024;
 const MAX_TEXT = 4096;
+/** Names are as long as their traces made them. */
+const MAX_NAME = 16 * 1024 * 1024;
 const MAX_SQL = 1024 * 1024;
 const MAX_LIMIT = 10_000;
 const MAX_LIST = 1_000_000;
@@ -51,6 +54,7 @@ export function checkPageMessage(message: unknown): PageMessage {
         theme,
         highlight: text(fields, "highlight", MAX_TEXT),
         labelMinPx: number(fields, "labelMinPx", 0, 1e9),
+        ...emphasisOf(fields),
       };
     }
     case "minimap":
@@ -97,6 +101,18 @@ export function checkPageMessage(message: unknown): PageMessage {
     default:
       throw new ProtocolError(`unknown message type ${JSON.stringify(type)?.slice(0, 60)}`);
   }
+}
+
+const rowKinds = ["slice", "instant", "counter", "sched", "thread_state", "sample"] as const;
+function emphasisOf(fields: Fields): { emphasis?: { kind: RowKind; name: string } } {
+  const { emphasis } = fields as { emphasis?: unknown };
+  if (emphasis === undefined || emphasis === null) return {};
+  if (typeof emphasis !== "object") throw new ProtocolError("emphasis must be an object");
+  const { kind } = emphasis as { kind?: unknown };
+  const known = rowKinds.find((each) => each === kind);
+  if (known === undefined)
+    throw new ProtocolError(`emphasis: kind must be one of ${rowKinds.join(", ")}`);
+  return { emphasis: { kind: known, name: text(emphasis as Fields, "name", MAX_NAME) } };
 }
 
 function checkOpen(fields: Fields): PageMessage {

@@ -15,6 +15,7 @@ import { childRow, selfTime } from "./nesting.ts";
 import { stateClass, stateTitle } from "./palette.ts";
 import type { EventDetails, EventRef } from "./protocol.ts";
 import { formatNs, formatValue } from "./units.ts";
+import { isWaitState, syscallAt } from "./waits.ts";
 
 type Facts = EventDetails["facts"][number][];
 export interface DetailHelpers {
@@ -272,6 +273,11 @@ function threadStateFacts(
   if (cpu >= 0) {
     const ref = cpuRef(trace, cpu, ts, row.track);
     facts.push({ label: "CPU", value: String(cpu), ...(ref && { ref }) });
+  }
+  if (isWaitState(letter)) {
+    const wait = syscallAt(trace, row.track, ts);
+    if (wait)
+      facts.push({ label: "In", value: wait.name, ref: { row: wait.row, index: wait.index } });
   }
   const waker = chunk.waker[at]!;
   if (waker >= 0) facts.push(wokenBy(trace, "Woken by", waker as TrackId, ts));

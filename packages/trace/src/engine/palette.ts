@@ -79,7 +79,7 @@ export function stateTitle(letter: string): string {
 interface Ink {
   readonly rgb: number;
   readonly alpha: number;
-  /** Second colour of a hatch. */
+  /** Second colour of a diagonal hatch, drawn by the page: a strip's row is one scanline. */
   readonly hatch?: number;
 }
 const states: { readonly [theme in Theme]: { readonly [state in StateClass]: Ink } } = {

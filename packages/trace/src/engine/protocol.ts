@@ -76,6 +76,8 @@ export interface ViewportRequest {
   readonly highlight: string;
   /** Labels wanted for slices at least this wide, px; 0: no labels. */
   readonly labelMinPx: number;
+  /** The selected event: in rows of its kind, events of other names are drawn at 60 %. */
+  readonly emphasis?: { readonly kind: RowKind; readonly name: string };
 }
 
 /** One line of the track tree; children follow by `parent`. */
@@ -103,6 +105,8 @@ export interface TrackNode {
   readonly busyNs: number;
   /** Belongs to the recorded command's process tree. */
   readonly target: boolean;
+  /** Has slices that are not system calls: somebody meant them to be seen. */
+  readonly annotated?: boolean;
 }
 
 export interface TraceSummary {

@@ -16,10 +16,12 @@ import {
   pixel,
   stateClass,
   stateInk,
+  stateTitle,
   type Theme,
 } from "./palette.ts";
 import type { Strip, ViewportRequest } from "./protocol.ts";
 import { forEachTick, Runs } from "./runs.ts";
+import { isWaitState, syscallAt } from "./waits.ts";
 
 /** Labels in one strip; the widest win. */
 export const MAX_LABELS = 600;
@@ -27,6 +29,8 @@ const MAX_LABEL_TEXT = 400;
 /** Least alpha of a cluster that covers next to nothing, so that nothing is invisible. */
 const MIN_ALPHA = 72;
 const GAP_FROM_PX = 3;
+/** Widths of a least label that a sleep must have to get its words. */
+const SLEEP_ROOM = 1.25;
 
 /** Draws strips of one trace; keeps the caches of colours and names. */
 export class Raster {
@@ -37,6 +41,7 @@ export class Raster {
   #threadFills: number[] = [];
   #threadFillsAt = -1;
   #runs = new Runs(1);
+  #emphasis: ViewportRequest["emphasis"];
 
   constructor(lod: LevelOfDetail) {
     this.trace = lod.trace;
@@ -50,6 +55,7 @@ export class Raster {
     const counters: Strip["counters"][number][] = [];
     const labels = new Labels(labelMinPx > 0 ? labelMinPx : Infinity);
     if (this.#runs.width !== width) this.#runs = new Runs(width);
+    this.#emphasis = request.emphasis;
     const text = request.highlight;
     if (text === "") this.#matches = undefined;
     else if (this.#matches?.text !== text.toLowerCase())
@@ -120,8 +126,33 @@ export class Raster {
       if (start === lastEnd && lastWidth >= GAP_FROM_PX) out[start - 1] = 0;
       lastEnd = end;
       lastWidth = end - start;
-      if (lastWidth >= labels.minPx) labels.add(line, start, lastWidth, row.kind, key, this.trace);
+      if (lastWidth >= labels.minPx)
+        labels.add(
+          line,
+          start,
+          lastWidth,
+          row.kind === "thread_state"
+            ? this.#stateLabel(row, key, runs.chunk[n]!, runs.at[n]!, lastWidth / labels.minPx)
+            : eventName(this.trace, row.kind, key),
+        );
     }
+  }
+
+  /** "Sleeping in read"; nothing for sleeps too narrow to be worth their word (`room`: widths of a least label). */
+  #stateLabel(
+    row: Row<"thread_state">,
+    key: number,
+    chunk: number,
+    at: number,
+    room: number,
+  ): string {
+    const letter = this.trace.strings.get(key as StringId);
+    const state = stateClass(letter);
+    if (state === "ended" || (state === "sleeping" && room < SLEEP_ROOM)) return "";
+    const title = stateTitle(letter);
+    const ts = isWaitState(letter) ? row.chunks[chunk]?.ts[at] : undefined;
+    const wait = ts === undefined ? undefined : syscallAt(this.trace, row.track, ts);
+    return wait === undefined ? title : `${title} in ${wait.name}`;
   }
 
   /** How the runs of a row are painted: decided once a row. */
@@ -129,8 +160,37 @@ export class Raster {
     const matches = this.#matches;
     if (row.kind === "thread_state") {
       const miss = matches !== undefined && !matches.hasText(this.trace.trackName(row.track));
-      return statePaint(this.trace, theme, miss);
+      return statePaint(this.trace, theme, miss, this.#otherNames(row));
     }
+    const others = this.#otherNames(row);
+    if (others !== undefined) return this.#dimmedPaint(this.#namePaint(row), others);
+    return this.#namePaint(row);
+  }
+
+  /** Which keys of the row are not the selected event's name; undefined when nothing of this kind is selected. */
+  #otherNames(row: AnyRow): ((key: number) => boolean) | undefined {
+    const emphasis = this.#emphasis;
+    if (emphasis === undefined || emphasis.kind !== row.kind) return undefined;
+    const known = new Map<number, boolean>();
+    return (key) => {
+      let other = known.get(key);
+      if (other === undefined) {
+        other = eventName(this.trace, row.kind, key) !== emphasis.name;
+        known.set(key, other);
+      }
+      return other;
+    };
+  }
+
+  #dimmedPaint(paint: Paint, others: (key: number) => boolean): Paint {
+    return (out, start, end, key, busy) => {
+      paint(out, start, end, key, busy);
+      if (others(key)) for (let x = start; x < end; x++) out[x] = dimmed(out[x]!);
+    };
+  }
+
+  #namePaint(row: AnyRow): Paint {
+    const matches = this.#matches;
     const isSched = row.kind === "sched";
     const fills = this.#fills;
     if (matches === undefined && !isSched)
@@ -186,25 +246,33 @@ function withAlpha(word: number, busy: number): number {
   return (((alpha << 24) | (word & 0xffffff)) >>> 0) as number;
 }
 
-function statePaint(trace: Trace, theme: Theme, miss: boolean): Paint {
-  const inks = new Map<number, { word: number; hatch: number; alpha: number }>();
-  const inkOf = (key: number): { word: number; hatch: number; alpha: number } => {
+/** At 60 %: shows less than the selected name. */
+function dimmed(word: number): number {
+  return ((Math.round((word >>> 24) * 0.6) << 24) | (word & 0xffffff)) >>> 0;
+}
+
+function statePaint(
+  trace: Trace,
+  theme: Theme,
+  miss: boolean,
+  others: ((key: number) => boolean) | undefined,
+): Paint {
+  const inks = new Map<number, { word: number; alpha: number }>();
+  const inkOf = (key: number): { word: number; alpha: number } => {
     const known = inks.get(key);
     if (known !== undefined) return known;
     const ink = stateInk(theme, stateClass(trace.strings.get(key as StringId)));
     const rgb = miss ? faded(ink.rgb) : ink.rgb;
-    const hatch = ink.hatch === undefined ? rgb : miss ? faded(ink.hatch) : ink.hatch;
-    const fresh = { word: pixel(rgb, ink.alpha), hatch: pixel(hatch, ink.alpha), alpha: ink.alpha };
+    const word = pixel(rgb, ink.alpha);
+    const fresh = { word: others?.(key) ? dimmed(word) : word, alpha: ink.alpha };
     inks.set(key, fresh);
     return fresh;
   };
   return (out, start, end, key, busy) => {
-    const { word, hatch, alpha } = inkOf(key);
+    const { word, alpha } = inkOf(key);
     if (alpha === 0) return;
     if (end - start === 1 && busy < 1 && alpha === 255) out[start] = withAlpha(word, busy);
     else paintSpan(out, start, end, word);
-    if (hatch === word) return;
-    for (let x = start; x < end; x++) if ((x & 3) === 3) out[x] = hatch;
   };
 }
 
@@ -218,16 +286,8 @@ class Labels {
     this.minPx = minPx;
   }
 
-  add(
-    line: number,
-    x: number,
-    width: number,
-    kind: AnyRow["kind"],
-    key: number,
-    trace: Trace,
-  ): void {
-    const text = eventName(trace, kind, key);
-    if (text === "" || (kind === "thread_state" && isQuiet(trace, key))) return;
+  add(line: number, x: number, width: number, text: string): void {
+    if (text === "") return;
     let id = this.#ids.get(text);
     if (id === undefined) {
       id = this.#texts.length;
@@ -260,11 +320,6 @@ class Labels {
     }
     return { labels, labelTexts };
   }
-}
-
-function isQuiet(trace: Trace, key: number): boolean {
-  const state = stateClass(trace.strings.get(key as StringId));
-  return state === "sleeping" || state === "ended";
 }
 
 /** Pixel pairs of the intervals in which events were lost. */

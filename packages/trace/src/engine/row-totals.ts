@@ -4,6 +4,7 @@ import {
   type Chunk,
   type CounterChunk,
   DUR_ESCAPE,
+  type SliceChunk,
   type Trace,
 } from "../model/trace.ts";
 import { endAt, spanAt } from "./locate.ts";
@@ -15,6 +16,8 @@ export interface RowTotal {
   /** Counters only. */
   readonly min: number;
   readonly max: number;
+  /** Slices only: some are not system calls. */
+  readonly annotated: boolean;
 }
 interface Memo {
   readonly generation: number;
@@ -22,17 +25,20 @@ interface Memo {
   busyNs: number;
   min: number;
   max: number;
+  annotated: boolean;
   /** The total as of `length` events, so that an unchanged row costs nothing. */
   length: number;
   total: RowTotal;
 }
-const none: RowTotal = { busyNs: 0, min: Infinity, max: -Infinity };
+const none: RowTotal = { busyNs: 0, min: Infinity, max: -Infinity, annotated: false };
 
 export class RowTotals {
   readonly #trace: Trace;
   readonly #memos: (Memo | undefined)[] = [];
   /** By StringId: 1 running, 2 not. */
   readonly #running: number[] = [];
+  /** By StringId of a category: 1 system calls, 2 others. */
+  readonly #syscalls: number[] = [];
 
   constructor(trace: Trace) {
     this.#trace = trace;
@@ -47,6 +53,7 @@ export class RowTotals {
         busyNs: 0,
         min: Infinity,
         max: -Infinity,
+        annotated: false,
         length: -1,
         total: none,
       };
@@ -58,7 +65,7 @@ export class RowTotals {
       last !== undefined && last.length > 0 && spanAt(last, last.length - 1) === Infinity;
     if (memo.length === row.length && !growing) return memo.total;
     memo.length = row.length;
-    const sum = { busyNs: memo.busyNs, min: memo.min, max: memo.max };
+    const sum = { busyNs: memo.busyNs, min: memo.min, max: memo.max, annotated: memo.annotated };
     const chunks: readonly Chunk[] = row.chunks;
     for (let c = memo.chunks; c < chunks.length; c++) {
       const chunk = chunks[c]!;
@@ -66,12 +73,22 @@ export class RowTotals {
       else if (row.kind === "thread_state") sum.busyNs += this.#runningNs(chunk, openEnd);
       else if (row.kind === "slice" || row.kind === "sched")
         sum.busyNs += coveredNs(chunk, openEnd);
+      if (row.kind === "slice") sum.annotated ||= this.#hasOtherThanSyscalls(chunk as SliceChunk);
       if (!chunk.sealed || c !== memo.chunks) continue;
       memo.chunks++;
       Object.assign(memo, sum);
     }
     memo.total = sum;
     return sum;
+  }
+
+  #hasOtherThanSyscalls({ category, length }: SliceChunk): boolean {
+    for (let i = 0; i < length; i++) {
+      const id = category[i]!;
+      this.#syscalls[id] ??= this.#trace.strings.get(id as never) === "syscall" ? 1 : 2;
+      if (this.#syscalls[id] === 2) return true;
+    }
+    return false;
   }
 
   #runningNs(chunk: Chunk, openEnd: number): number {

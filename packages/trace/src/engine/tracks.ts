@@ -23,6 +23,7 @@ interface Draft {
   readonly rows: readonly Row[];
   readonly children: Draft[];
   readonly target: boolean;
+  readonly annotated: boolean;
   /** Of its own rows; `total` with those below. */
   busyNs: number;
   events: number;
@@ -101,6 +102,7 @@ function draft(
 ): Draft {
   let busyNs = 0;
   let events = 0;
+  let annotated = false;
   const rows: Row[] = [];
   const ofTrack = trace.rowsOf(id as TrackId);
   const hasSchedule = ofTrack.some((row) => row.kind === "thread_state" || row.kind === "sched");
@@ -108,6 +110,7 @@ function draft(
     if (row.length === 0) continue;
     const total = totals.of(row);
     events += row.length;
+    annotated ||= total.annotated;
     if (row.kind === "thread_state" || row.kind === "sched") busyNs += total.busyNs;
     else if (!hasSchedule && row.kind === "slice" && row.lane === 0) busyNs += total.busyNs;
     const { kind, lane, length } = row;
@@ -128,6 +131,7 @@ function draft(
     rows,
     children: [],
     target,
+    annotated,
     busyNs,
     events,
     totalBusyNs: 0,
@@ -163,6 +167,7 @@ function cpuGroup(groups: Map<number, Draft>, roots: Draft[], host: Draft | unde
     rows: [],
     children: [],
     target: false,
+    annotated: false,
     busyNs: 0,
     events: 0,
     totalBusyNs: 0,
@@ -211,6 +216,7 @@ function finish(one: Draft, spanNs: number): TrackNode {
     rows,
     busyNs: one.totalBusyNs,
     target,
+    ...(one.annotated && { annotated: true }),
   };
 }
 

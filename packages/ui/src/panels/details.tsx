@@ -128,7 +128,9 @@ function factsOf(details: EventDetails, fromNs: number): [string, string][] {
   if (percentile >= 0)
     facts.push([
       "Rank",
-      `longer than ${Math.round(percentile)} % of ${formatCount(sameName)} of this name`,
+      percentile > 99.9
+        ? `among the longest of ${formatCount(sameName)} of this name`
+        : `longer than ${Math.round(percentile)} % of ${formatCount(sameName)} of this name`,
     ]);
   if (category) facts.push(["Category", category]);
   return facts;

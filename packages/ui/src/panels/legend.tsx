@@ -6,11 +6,15 @@ import { formatDuration } from "../words.ts";
 import { colorOf } from "./fill.ts";
 
 const entries = [
-  { state: "running", text: "Running on a CPU" },
-  { state: "runnable", text: "Runnable, waits for a CPU" },
-  { state: "preempted", text: "Preempted" },
-  { state: "uninterruptible", text: "Uninterruptible wait (disk, kernel)" },
-  { state: "sleeping", text: "Sleeping" },
+  { state: "running", text: "Running", more: "on a CPU" },
+  { state: "runnable", text: "Runnable", more: "ready, waits for a CPU" },
+  { state: "preempted", text: "Preempted", more: "taken off its CPU, waits for one again" },
+  {
+    state: "uninterruptible",
+    text: "Uninterruptible",
+    more: "waits in the kernel, usually for a disk",
+  },
+  { state: "sleeping", text: "Sleeping", more: "waits for something to happen" },
 ] as const;
 
 export function Legend({ page }: { page: Page }) {
@@ -20,55 +24,57 @@ export function Legend({ page }: { page: Page }) {
   const { from, to } = store.range.value;
   return (
     <footer class="legend">
-      {kinds.has("thread_state") && (
-        <section class="entry-group" aria-label="Thread states">
-          <span class="what">Threads</span>
-          {entries.map(({ state, text }) => {
-            const { rgb, alpha, hatch } = stateInk(store.theme.value, state);
-            const color = hexOf(rgb, alpha);
-            const style =
-              hatch === undefined
-                ? { background: color }
-                : {
-                    background: `repeating-linear-gradient(90deg, ${color} 0 3px, ${hexOf(hatch, 255)} 3px 4px)`,
-                  };
-            return (
-              <span class="entry" key={state}>
-                <i class={state} style={style} />
-                {text}
+      <div class="entries">
+        {kinds.has("thread_state") && (
+          <section class="entry-group" aria-label="Thread states">
+            <span class="what">Threads</span>
+            {entries.map(({ state, text, more }) => {
+              const { rgb, alpha, hatch } = stateInk(store.theme.value, state);
+              const color = hexOf(rgb, alpha);
+              const style =
+                hatch === undefined
+                  ? { background: color }
+                  : {
+                      background: `repeating-linear-gradient(135deg, ${color} 0 2.5px, ${hexOf(hatch, 255)} 2.5px 4px)`,
+                    };
+              return (
+                <span class="entry" key={state} title={more}>
+                  <i class={state} style={style} />
+                  {text}
+                </span>
+              );
+            })}
+          </section>
+        )}
+        {(kinds.has("sched") || kinds.has("slice")) && (
+          <section class="entry-group" aria-label="Other colours">
+            <span class="entry">
+              <i class="names">
+                {[0, 8, 11].map((n) => (
+                  <b key={n} style={{ background: colorOf(FILLS[n]!) }} />
+                ))}
+              </i>
+              {kinds.has("sched")
+                ? kinds.has("slice")
+                  ? "CPUs by process, slices by name"
+                  : "CPUs by process"
+                : "Slices by name"}
+            </span>
+            {kinds.has("sample") && (
+              <span class="entry">
+                <i class="ticks" />
+                CPU samples
               </span>
-            );
-          })}
-        </section>
-      )}
-      {(kinds.has("sched") || kinds.has("slice")) && (
-        <section class="entry-group" aria-label="Other colours">
-          <span class="entry">
-            <i class="names">
-              {[0, 8, 11].map((n) => (
-                <b key={n} style={{ background: colorOf(FILLS[n]!) }} />
-              ))}
-            </i>
-            {kinds.has("sched")
-              ? kinds.has("slice")
-                ? "CPUs: a colour for each process; slices: for each name"
-                : "CPUs: a colour for each process"
-              : "Slices: a colour for each name"}
-          </span>
-          {kinds.has("sample") && (
-            <span class="entry">
-              <i class="ticks" />
-              CPU samples
-            </span>
-          )}
-          {lost && (
-            <span class="entry">
-              <i class="losses" />
-              events lost here
-            </span>
-          )}
-        </section>
-      )}
+            )}
+            {lost && (
+              <span class="entry">
+                <i class="losses" />
+                Events lost
+              </span>
+            )}
+          </section>
+        )}
+      </div>
       <span class="zoom">
         <span title="What the view spans">{formatDuration(to - from)} in view</span>
         <button

@@ -109,12 +109,14 @@ function stateOf(details: EventDetails): string {
   return /\(([^()]+)\)$/.exec(state)?.[1] ?? details.name;
 }
 
-/** "waiting for something to happen · woken by server › worker 2" */
+/** "in read · woken by server › worker 2" */
 export function stateSentence(details: EventDetails): string {
   const fact = (label: string) => details.facts.find((each) => each.label === label)?.value;
   const parts = [stateWords(stateOf(details)).meaning];
   const cpu = fact("CPU");
   if (cpu !== undefined) parts[0] = `on CPU ${cpu}`;
+  const wait = fact("In");
+  if (wait !== undefined) parts[0] = `in ${wait}`;
   const waker = fact("Woken by") ?? fact("Ended by");
   if (waker !== undefined) parts.push(`woken by ${waker}`);
   return parts.filter(Boolean).join(" · ");

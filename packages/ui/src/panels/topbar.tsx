@@ -1,5 +1,5 @@
 import type { Page } from "../page.tsx";
-import { formatCount, formatDuration } from "../words.ts";
+import { formatCount, formatDuration, shortCommand } from "../words.ts";
 
 export function TopBar({ page }: { page: Page }) {
   const { store } = page;
@@ -60,13 +60,19 @@ function Facts({ page: { store } }: { page: Page }) {
     formatDuration(Math.max(0, summary.toNs - summary.fromNs)),
     `${formatCount(summary.events)} events`,
     ...(summary.live ? ["live"] : []),
-    ...(command ? [command] : []),
+    ...(command ? [shortCommand(command)] : []),
     ...(host ? [host] : []),
     ...(kernel ? [kernel] : []),
   ];
+  const whole = facts.map((fact) => (command && fact === shortCommand(command) ? command : fact));
   return (
-    <div class="facts" title={facts.join(" · ")}>
-      {facts.join(" · ")}
+    <div class="facts parts" title={whole.join(" · ").slice(0, 10_000)}>
+      {facts.map((fact, i) => (
+        <span key={fact}>
+          {i === 0 ? "" : "· "}
+          {fact}
+        </span>
+      ))}
     </div>
   );
 }

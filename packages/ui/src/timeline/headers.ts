@@ -3,7 +3,7 @@
  * in the same frame that paints the canvas, so the two never drift apart.
  */
 import { effect } from "@preact/signals";
-import { factsText, shareOf } from "./facts.ts";
+import { factsParts, shareOf } from "./facts.ts";
 import { type Item, itemIndexAt, stickyItem, visibleItems } from "./layout.ts";
 import { isHeading } from "./paint.ts";
 import type { Timeline } from "./timeline.ts";
@@ -110,8 +110,8 @@ export class Headers {
     const { node } = item;
     const share = shareOf(item.node, this.timeline.summary);
     const heading = isHeading(item);
-    const text = heading ? "" : factsText(node.facts, node.kind, share);
-    const state = `${node.title}|${node.idText}|${text}|${item.height}|${item.level}|${item.expandable}|${item.expanded}|${selected}|${tabStop}|${share.toFixed(3)}|${heading}`;
+    const parts = heading ? [] : factsParts(node.facts, node.kind, share);
+    const state = `${node.title}|${node.idText}|${parts.join()}|${item.height}|${item.level}|${item.expandable}|${item.expanded}|${selected}|${tabStop}|${share.toFixed(3)}|${heading}`;
     if (line.shown === state) return;
     line.shown = state;
     const { element } = line;
@@ -132,9 +132,9 @@ export class Headers {
     line.chevron.textContent = item.expandable ? (item.expanded ? "▾" : "▸") : "";
     line.title.textContent = node.title;
     line.id.textContent = node.idText.replace(/^(pid|tid) /, "");
-    line.facts.textContent = text;
+    line.facts.replaceChildren(...parts.map(partElement));
     const timed = node.kind === "process" || node.kind === "thread";
-    const hasBar = timed && / CPU\b/.test(node.facts) && item.height >= 34;
+    const hasBar = timed && / CPU\b/.test(node.facts) && item.height >= 26;
     line.bar.hidden = !hasBar;
     if (hasBar) line.bar.style.setProperty("--share", `${Math.min(1, share) * 100}%`);
   }
@@ -193,6 +193,13 @@ export class Headers {
   }
 }
 
+/** What does not fit in the line is left out as a whole (ui.css). */
+function partElement(part: string, index: number): HTMLElement {
+  const element = document.createElement("span");
+  element.textContent = index === 0 ? part : `· ${part}`;
+  return element;
+}
+
 function makeLine(): Line {
   const make = (className: string) => {
     const element = document.createElement("span");
@@ -205,7 +212,7 @@ function makeLine(): Line {
     make("chevron"),
     make("title"),
     make("id"),
-    make("facts"),
+    make("facts parts"),
     make("bar"),
   ];
   chevron.setAttribute("aria-hidden", "true");

@@ -43,14 +43,16 @@ export interface Layout {
 }
 
 const bandHeights: { readonly [D in Density]: { readonly [K in RowKind]: number } } = {
-  normal: { slice: 18, instant: 12, counter: 30, sched: 14, thread_state: 14, sample: 12 },
+  normal: { slice: 18, instant: 8, counter: 28, sched: 14, thread_state: 14, sample: 10 },
   dense: { slice: 4, instant: 4, counter: 12, sched: 4, thread_state: 4, sample: 4 },
   overview: { slice: 1, instant: 1, counter: 4, sched: 1, thread_state: 1, sample: 1 },
 };
 /** Least height of a line: two lines of text, one line, no text. */
 const tall = { normal: 36, dense: 17, overview: 5 };
-const flat = { normal: 24, dense: 17, overview: 5 };
-const padding = { normal: 4, dense: 2, overview: 1 };
+const flat = { normal: 22, dense: 17, overview: 5 };
+/** An open process: its name and id, and below the id the bar of its share. */
+const heading = { normal: 27, dense: 17, overview: 5 };
+const padding = { normal: 3, dense: 2, overview: 1 };
 
 export function layoutTree(
   tree: Tree,
@@ -64,7 +66,7 @@ export function layoutTree(
   let y = 0;
   const place = (node: TreeNode, level: number) => {
     const expandable = node.children.length > 0 || node.rows.length > 1;
-    const open = expandable && (openAll || expanded.has(node.key));
+    const open = expandable && ((openAll && node.kind !== "fold") || expanded.has(node.key));
     const bands = open || !expandable ? ownBands(node, density) : closedBands(node, density);
     const bottom = bands.reduce((most, band) => Math.max(most, band.y + band.height), 0);
     const height = Math.max(leastHeight(node, open, density), bottom + padding[density]);
@@ -133,8 +135,8 @@ export function stickyItem(layout: Layout, top: number): Item | undefined {
 }
 
 function leastHeight(node: TreeNode, open: boolean, density: Density): number {
-  if (node.kind === "group" || node.kind === "cpu") return flat[density];
-  if (node.kind === "process" && open && node.rows.length === 0) return flat[density];
+  if (node.kind === "group" || node.kind === "cpu" || node.kind === "fold") return flat[density];
+  if (node.kind === "process" && open && node.rows.length === 0) return heading[density];
   if (node.kind === "track" && node.facts === "") return flat[density];
   return tall[density];
 }
@@ -145,8 +147,7 @@ function ownBands(node: TreeNode, density: Density): Band[] {
   for (const row of node.rows) {
     const height = bandHeights[density][row.kind];
     bands.push({ row: row.id, kind: row.kind, lane: row.lane, y, height, overview: false });
-    y +=
-      height + (row.kind === "slice" || density === "overview" ? 0 : density === "normal" ? 2 : 1);
+    y += height + (row.kind === "slice" || density === "overview" ? 0 : 1);
   }
   // A lone short band sits in the middle of its line.
   const least = leastHeight(node, true, density);

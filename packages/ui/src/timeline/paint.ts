@@ -1,14 +1,14 @@
 /**
  * One frame: ruler, gridlines, strips, labels, losses, selection. Reads the state it is given, keeps none.
  */
-import { type EventDetails, formatValue, type TraceSummary } from "@kymo/trace/engine";
-import type { Colors } from "../colors.ts";
+import { type EventDetails, formatValue, stateInk, type TraceSummary } from "@kymo/trace/engine";
+import type { Colors, Theme } from "../colors.ts";
 import { formatDuration } from "../words.ts";
-import { factsText, shareOf } from "./facts.ts";
+import { factsParts, shareOf } from "./facts.ts";
 import type { TextMeasure } from "./labels.ts";
 import { type Band, type Item, type Layout, placeOfRow, visibleItems } from "./layout.ts";
 import { spanOf, type TimeRange, timeToX } from "./range.ts";
-import { type HeldStrip, type StripStore, sleepingRuns } from "./strips.ts";
+import { type HeldStrip, type StripStore, uninterruptibleRuns } from "./strips.ts";
 import { type Tick, ticksOf } from "./ticks.ts";
 
 export const RULER_HEIGHT = 24;
@@ -16,8 +16,6 @@ const LABEL_FONT = '11px system-ui, "Segoe UI", sans-serif';
 const RULER_FONT = "11px ui-monospace, monospace";
 const MAX_LABELS = 600;
 const MIN_LABEL_PX = 34;
-/** The word "Sleeping" needs this much to be worth it. */
-const MIN_SLEEP_PX = 72;
 
 export interface Area extends TimeRange {
   /** y from the top of the content. */
@@ -40,8 +38,11 @@ export interface Scene {
   readonly losses: readonly TimeRange[];
   readonly hoverX: number | undefined;
   readonly measure: TextMeasure;
+  /** The closed line that holds a row which is not drawn itself, from the top of the content. */
+  placeInside(row: number): { readonly y: number; readonly height: number } | undefined;
   /** The reader has asked for few colours: labelled events get an outline too. */
   readonly forcedColors: boolean;
+  readonly theme: Theme;
 }
 
 export function labelFont(context: CanvasRenderingContext2D): (text: string) => number {
@@ -124,7 +125,7 @@ function paintGround(
 }
 
 function headingText({ node }: Item, summary: TraceSummary): string {
-  const text = factsText(node.facts, node.kind, shareOf(node, summary));
+  const text = factsParts(node.facts, node.kind, shareOf(node, summary)).join(" · ");
   return node.kind === "process" ? text.replace(" % ", " % of one CPU ") : text;
 }
 
@@ -167,6 +168,18 @@ function paintBand(
         stripWidth,
         Math.max(1 / scene.dpr, band.height - gap),
       );
+    if (band.kind === "thread_state" && band.height >= 6) {
+      const runs = uninterruptibleRuns(held, line);
+      const pattern = runs.length > 0 ? waitPattern(context, scene) : null;
+      context.fillStyle = pattern ?? color.loss;
+      for (let i = 0; pattern && i < runs.length; i += 2)
+        context.fillRect(
+          x + runs[i]! * scale,
+          y,
+          (runs[i + 1]! - runs[i]!) * scale,
+          band.height - gap,
+        );
+    }
   }
 }
 
@@ -246,7 +259,11 @@ function paintLabels(
         const from = Math.max(0, x + start * scale);
         const to = Math.min(scene.width, x + end * scale);
         if (to - from < MIN_LABEL_PX) return;
-        const fitted = scene.measure.fit(text, to - from - 2 * inset, band.kind === "slice");
+        const room = to - from - 2 * inset;
+        const fitted =
+          band.kind === "thread_state"
+            ? fitState(scene.measure, text, room)
+            : scene.measure.fit(text, room, band.kind === "slice");
         if (fitted === "") return;
         context.fillText(fitted, from + inset, middle);
         if (scene.forcedColors) {
@@ -261,41 +278,63 @@ function paintLabels(
         }
         left--;
       };
-      context.fillStyle = color.labelInk;
       const { labels, labelTexts } = held.strip;
       for (const i of held.labelsOfLine.get(line) ?? []) {
         if (left <= 0) break;
         const start = labels[i]!;
-        write(start, start + labels[i + 1]!, labelTexts[labels[i + 3]!] ?? "", 4);
+        const text = labelTexts[labels[i + 3]!] ?? "";
+        // Sleeping is next to empty: its words are on the background, not on a fill.
+        const quiet = band.kind === "thread_state" && /^(Sleeping|Idle)/.test(text);
+        context.fillStyle = quiet ? color.muted : color.labelInk;
+        write(start, start + labels[i + 1]!, text, 4);
       }
-      if (band.kind !== "thread_state") continue;
-      context.fillStyle = color.muted;
-      const runs = sleepingRuns(held, line);
-      for (let i = 0; i < runs.length; i += 2)
-        if ((runs[i + 1]! - runs[i]!) * scale >= MIN_SLEEP_PX)
-          write(runs[i]!, runs[i + 1]!, "Sleeping", 6);
     }
   }
 }
 
-let hatch: { key: string; pattern: CanvasPattern | null } | undefined;
+/** "Sleeping in read", else "in read", else "Sleeping", else nothing: a cut word says less than no word. */
+function fitState(measure: TextMeasure, text: string, room: number): string {
+  const at = text.indexOf(" in ");
+  const choices = at < 0 ? [text] : [text, text.slice(at + 1), text.slice(0, at)];
+  return choices.find((each) => measure.width(each) <= room) ?? "";
+}
+
+const hatches = new Map<string, CanvasPattern | null>();
 function lossPattern(context: CanvasRenderingContext2D, color: Colors): CanvasPattern | null {
-  if (hatch?.key === color.loss) return hatch.pattern;
+  return hatchOf(context, color.loss, 8, 1.5, 0.55);
+}
+/** Over uninterruptible waits: told apart without colours. */
+function waitPattern(context: CanvasRenderingContext2D, scene: Scene): CanvasPattern | null {
+  const { hatch = 0 } = stateInk(scene.theme, "uninterruptible");
+  return hatchOf(context, `#${hatch.toString(16).padStart(6, "0")}`, 5, 1.5, 1);
+}
+/** Diagonal lines, `period` px apart. */
+function hatchOf(
+  context: CanvasRenderingContext2D,
+  style: string,
+  period: number,
+  lineWidth: number,
+  alpha: number,
+): CanvasPattern | null {
+  const key = `${style} ${period}`;
+  const known = hatches.get(key);
+  if (known !== undefined) return known;
   const tile = document.createElement("canvas");
-  tile.width = 8;
-  tile.height = 8;
+  tile.width = period;
+  tile.height = period;
   const pen = tile.getContext("2d");
   if (!pen) return null;
-  pen.strokeStyle = color.loss;
-  pen.globalAlpha = 0.55;
-  pen.lineWidth = 1.5;
-  for (const shift of [-8, 0, 8]) {
-    pen.moveTo(shift, 8);
-    pen.lineTo(shift + 8, 0);
+  pen.strokeStyle = style;
+  pen.globalAlpha = alpha;
+  pen.lineWidth = lineWidth;
+  for (const shift of [-period, 0, period]) {
+    pen.moveTo(shift, period);
+    pen.lineTo(shift + period, 0);
   }
   pen.stroke();
-  hatch = { key: color.loss, pattern: context.createPattern(tile, "repeat") };
-  return hatch.pattern;
+  const pattern = context.createPattern(tile, "repeat");
+  hatches.set(key, pattern);
+  return pattern;
 }
 
 function paintLosses(context: CanvasRenderingContext2D, scene: Scene, color: Colors): void {
@@ -369,8 +408,23 @@ function paintSelection(
   if (!box) return;
   context.lineWidth = 2;
   context.strokeRect(box.x, box.y, Math.max(3, box.width), box.height);
+  for (const { label, ref } of selection.facts) {
+    // Who woke the thread: from the waker's line straight to where this state began, or ended.
+    if (!ref || (label !== "Woken by" && label !== "Ended by")) continue;
+    const at = placeOfRow(layout, ref.row) ?? scene.placeInside(ref.row);
+    if (!at) continue;
+    const x = label === "Woken by" ? box.x : box.x + box.width;
+    const below = at.y > box.y - top;
+    paintUpright(
+      context,
+      x,
+      top + at.y + (below ? 0 : at.height),
+      box.y + (below ? box.height : 0),
+      color,
+    );
+  }
   for (const flow of selection.flows) {
-    const at = placeOfRow(layout, flow.other.row);
+    const at = placeOfRow(layout, flow.other.row) ?? scene.placeInside(flow.other.row);
     if (!at) continue;
     const otherX = timeToX(range, width, flow.other.ts);
     const otherY = top + at.y + at.height / 2;
@@ -421,6 +475,35 @@ function paintArrow(
   context.moveTo(x1, y1);
   context.lineTo(x1 - 8, y1 - 4.5);
   context.lineTo(x1 - 8, y1 + 4.5);
+  context.fill();
+}
+
+/** A wakeup: both ends at the same moment. */
+function paintUpright(
+  context: CanvasRenderingContext2D,
+  x: number,
+  y0: number,
+  y1: number,
+  color: Colors,
+): void {
+  const tip = Math.sign(y1 - y0) * 7;
+  for (const [lineWidth, style] of [
+    [4, color.background],
+    [1.75, color.accent],
+  ] as const) {
+    context.strokeStyle = style;
+    context.lineWidth = lineWidth;
+    context.beginPath();
+    context.moveTo(x, y0);
+    context.lineTo(x, y1 - tip);
+    context.stroke();
+  }
+  context.fillStyle = color.accent;
+  context.beginPath();
+  context.arc(x, y0, 2.5, 0, 2 * Math.PI);
+  context.moveTo(x, y1);
+  context.lineTo(x - 4.5, y1 - tip);
+  context.lineTo(x + 4.5, y1 - tip);
   context.fill();
 }
 

@@ -15,8 +15,8 @@ export interface HeldStrip {
   /** Labels of each line: indexes in `strip.labels` (of groups of 4). */
   readonly labelsOfLine: ReadonlyMap<number, readonly number[]>;
   readonly counterOfLine: ReadonlyMap<number, HeldCounter>;
-  /** Filled by `sleepingRuns`. */
-  readonly sleeping: Map<number, readonly number[]>;
+  /** Filled by `uninterruptibleRuns`. */
+  readonly uninterruptible: Map<number, readonly number[]>;
   /** performance.now() of its request. */
   readonly requestedAt: number;
 }
@@ -51,7 +51,7 @@ export class StripStore {
       lineOfRow: new Map(strip.rows.map((row, line) => [row, line])),
       labelsOfLine: groupLabels(strip),
       counterOfLine: new Map(strip.counters.map((each) => [each.line, counterPaths(each)])),
-      sleeping: new Map(),
+      uninterruptible: new Map(),
       requestedAt,
     };
     this.held.unshift(entry);
@@ -134,25 +134,23 @@ function counterPaths(counter: Strip["counters"][number]): HeldCounter {
   return { min: counter.min, max: counter.max, area, line, low, high };
 }
 
-/** Runs of "sleeping" at least 48 px wide in one line, as [start, end) px: they get their word drawn. */
-export function sleepingRuns(held: HeldStrip, line: number): readonly number[] {
-  let runs = held.sleeping.get(line);
+/** Runs of uninterruptible waits at least 3 px wide in one line, as [start, end) px: they get their hatch drawn. */
+export function uninterruptibleRuns(held: HeldStrip, line: number): readonly number[] {
+  let runs = held.uninterruptible.get(line);
   if (!runs) {
-    runs = findSleeping(held.strip, line, 48);
-    held.sleeping.set(line, runs);
+    runs = findRuns(held.strip, line, stateInk(held.strip.theme, "uninterruptible").rgb, 3);
+    held.uninterruptible.set(line, runs);
   }
   return runs;
 }
 
-function findSleeping(strip: Strip, line: number, leastPx: number): number[] {
-  const ink = stateInk(strip.theme, "sleeping");
-  const word =
-    ((ink.alpha << 24) | ((ink.rgb & 0xff) << 16) | (ink.rgb & 0xff00) | (ink.rgb >>> 16)) >>> 0;
+function findRuns(strip: Strip, line: number, rgb: number, leastPx: number): number[] {
+  const word = ((rgb & 0xff) << 16) | (rgb & 0xff00) | (rgb >>> 16);
   const runs: number[] = [];
   const at = line * strip.width;
   let start = -1;
   for (let x = 0; x <= strip.width; x++) {
-    const inside = x < strip.width && strip.pixels[at + x] === word;
+    const inside = x < strip.width && (strip.pixels[at + x]! & 0xffffff) === word;
     if (inside && start < 0) start = x;
     else if (!inside && start >= 0) {
       if (x - start >= leastPx) runs.push(start, x);

@@ -4,7 +4,7 @@
  *
  *     input ─► range, scrollTop ─► frame: paint strips stretched ─► viewport request ─► strip ─► frame
  */
-import type { EventDetails, EventRef, TraceSummary } from "@kymo/trace/engine";
+import type { EventDetails, EventRef, TraceSummary, ViewportRequest } from "@kymo/trace/engine";
 import { effect } from "@preact/signals";
 import { colors } from "../colors.ts";
 import type { EngineClient } from "../engine/client.ts";
@@ -75,8 +75,8 @@ export class Timeline {
   pointerX: number | undefined;
   /** Called in the frame, after the canvas: headers, minimap, scrollbar. */
   readonly onFrame: (() => void)[] = [];
-  /** Restored from the address; used when the first tracks come. */
-  initialRange: TimeRange | undefined;
+  /** Restored from the address; held until the whole trace is there. */
+  private initialRange: TimeRange | undefined;
 
   private readonly context: CanvasRenderingContext2D;
   private readonly measure: TextMeasure;
@@ -131,6 +131,7 @@ export class Timeline {
       void store.theme.value;
       void store.area.value;
       void store.search.value;
+      void store.selection.value;
       this.requested = "";
       this.invalidate();
     });
@@ -318,10 +319,21 @@ export class Timeline {
         losses: this.losses,
         hoverX: this.pointerX,
         measure: this.measure,
+        theme: store.theme.value,
+        placeInside: (row) => this.placeInside(row),
         forcedColors: matchMedia("(forced-colors: active)").matches,
       },
       colors[store.theme.value],
     );
+  }
+
+  private placeInside(row: number): { y: number; height: number } | undefined {
+    const { keyOfRow, parentOf } = this.store.tree.value;
+    for (let key = keyOfRow.get(row); key !== undefined; key = parentOf.get(key)) {
+      const item = this.layout.items[this.layout.indexOfKey.get(key) ?? -1];
+      if (item) return { y: item.y, height: item.height };
+    }
+    return undefined;
   }
 
   /** Asks for the view shown now, unless that was the last thing asked for. */
@@ -343,13 +355,21 @@ export class Timeline {
       theme: this.store.theme.value,
       highlight: this.store.search.value.text.toLowerCase(),
       labelMinPx: Math.round(34 * dpr),
+      ...this.emphasis(),
     };
-    const key = `${request.from} ${request.to} ${width} ${request.theme} ${request.highlight} ${this.summary.events} ${rows.join()}`;
+    const key = `${request.from} ${request.to} ${width} ${request.theme} ${request.highlight} ${request.emphasis?.kind} ${request.emphasis?.name} ${this.summary.events} ${rows.join()}`;
     if (key === this.requested) return;
     this.requested = key;
     this.viewChangedAt = now;
     this.staleSince ??= now;
     this.client.viewport(request, now);
+  }
+
+  /** Names other than the selected one's fade. */
+  private emphasis(): Pick<ViewportRequest, "emphasis"> {
+    const selection = this.store.selection.value;
+    if (!selection || selection.kind === "counter" || selection.kind === "sample") return {};
+    return { emphasis: { kind: selection.kind, name: selection.name } };
   }
 
   private rowsWanted(): number[] {
@@ -381,6 +401,13 @@ export class Timeline {
       bottom = Math.max(bottom, item.y + item.height);
     }
     return bottom > top ? { ...area, top, bottom } : undefined;
+  }
+
+  /** Shows what a link asked for, now or as soon as the trace is there. */
+  restoreRange(range: TimeRange): void {
+    this.initialRange = range;
+    if (this.opened) this.moveTo(range);
+    if (this.store.done.value) this.initialRange = undefined;
   }
 
   private takeTracks(): void {

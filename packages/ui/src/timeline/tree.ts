@@ -6,14 +6,16 @@
  *     Other processes ─ …
  *     Other tracks ─ …
  *
- * Busiest first among siblings. A process with one thread is that thread's line too.
+ * Busiest first among siblings. A process with one thread is that thread's line too. Threads that did next to
+ * nothing beside the busiest one of their process share one closed line, "9 quieter threads": a pool of idle workers
+ * must not push the next process off the screen.
  */
-import type { TrackNode } from "@kymo/trace/engine";
+import { formatNs, type TrackNode } from "@kymo/trace/engine";
 
 export interface TreeNode {
-  /** Stable while the trace grows: "t12" for track 12, "cpus", "others", "tracks" for groups. */
+  /** Stable while the trace grows: "t12" for track 12, "q12" for its quieter threads, "cpus", "others", "tracks" for groups. */
   readonly key: string;
-  readonly kind: "group" | "process" | "thread" | "cpu" | "track";
+  readonly kind: "group" | "process" | "thread" | "cpu" | "track" | "fold";
   readonly title: string;
   readonly idText: string;
   readonly facts: string;
@@ -76,6 +78,7 @@ export function buildTree(tracks: readonly TrackNode[]): Tree {
         tracks: [track.id, only.id],
       };
     }
+    if (track.info.kind === "process") return foldQuiet(track, children, childrenOf, lineOf);
     return plainLine(track, children.map(lineOf));
   };
 
@@ -120,7 +123,10 @@ export function filterTree(tree: Tree, text: string): Tree {
   if (wanted === "") return tree;
   const keep = (node: TreeNode): TreeNode | undefined => {
     if (`${node.title} ${node.idText}`.toLowerCase().includes(wanted)) return node;
-    const children = node.children.map(keep).filter((each) => each !== undefined);
+    const children = node.children
+      .flatMap((each) => (each.kind === "fold" ? each.children : each))
+      .map(keep)
+      .filter((each) => each !== undefined);
     return children.length > 0 ? { ...node, children, rows: [] } : undefined;
   };
   const roots = tree.roots.map(keep).filter((each) => each !== undefined);
@@ -133,6 +139,45 @@ export function rowsUnder(node: TreeNode): TreeRow[] {
 }
 export function tracksUnder(node: TreeNode): number[] {
   return [...node.tracks, ...node.children.flatMap(tracksUnder)];
+}
+
+/** Quieter than this part of its process's busiest thread: folded. */
+const QUIET_SHARE = 0.1;
+/** Fewer than this are shown: a line that says "1 quieter thread" saves nothing. */
+const LEAST_FOLDED = 2;
+
+/** A process's line: its threads, the quiet ones in a line of their own after the others. */
+function foldQuiet(
+  process: TrackNode,
+  children: readonly TrackNode[],
+  childrenOf: ReadonlyMap<number, readonly TrackNode[]>,
+  lineOf: (track: TrackNode) => TreeNode,
+): TreeNode {
+  const threads = children.filter((each) => each.info.kind === "thread");
+  const most = threads.reduce((max, { busyNs }) => Math.max(max, busyNs), 0);
+  const isQuiet = (track: TrackNode) =>
+    track.busyNs < QUIET_SHARE * most && !track.annotated && !childrenOf.has(track.id);
+  const quiet = threads.filter(isQuiet);
+  if (quiet.length < LEAST_FOLDED) return plainLine(process, children.map(lineOf));
+  const folded = new Set(quiet);
+  const rest = children.filter((each) => !folded.has(each)).map(lineOf);
+  const shown = threads.length - quiet.length;
+  return plainLine(process, [
+    ...rest.slice(0, shown),
+    foldLine(process, quiet.map(lineOf)),
+    ...rest.slice(shown),
+  ]);
+}
+
+function foldLine(process: TrackNode, children: readonly TreeNode[]): TreeNode {
+  const busyNs = children.reduce((sum, each) => sum + each.busyNs, 0);
+  return {
+    ...groupLine(`q${process.id}`, `${children.length} quieter threads`, children),
+    kind: "fold",
+    idText: "",
+    facts: busyNs > 0 ? `${formatNs(busyNs)} CPU` : "",
+    target: process.target,
+  };
 }
 
 function plainLine(track: TrackNode, children: readonly TreeNode[]): TreeNode {
@@ -195,6 +240,7 @@ function inOrder(a: TrackNode, b: TrackNode): number {
 }
 
 function openAll(node: TreeNode, into: Set<string>): void {
+  if (node.kind === "fold") return;
   into.add(node.key);
   for (const child of node.children) openAll(child, into);
 }
