@@ -7,7 +7,9 @@
  * Needs Debian's chromium.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import os from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
 import { root } from "./setup.mjs";
@@ -43,11 +45,11 @@ try {
 
 async function takeAll(url, colorScheme) {
   const view = { width: 1440, height: 900 };
-  const shoot = async (name, size, act, hash = "") => {
+  const shoot = async (name, size, act, hash = "", from = url) => {
     if (only !== "" && !name.includes(only)) return;
     const page = await browser.newPage({ viewport: size, colorScheme });
     const suffix = `${hash === "" ? "" : `#${hash}`}`;
-    await page.goto(url + suffix);
+    await page.goto(from + suffix);
     await shown(page);
     await act(page);
     await settled(page);
@@ -99,15 +101,53 @@ async function takeAll(url, colorScheme) {
     await page.keyboard.press("Enter");
     await page.waitForTimeout(500);
   });
+  await shoot("losses", view, () => {}, "", await lossyUrl());
   await shoot("dense", view, (page) => page.locator(".view canvas").press("c"));
   await shoot("help", view, (page) => page.keyboard.press("?"));
   if (only === "" || "empty".includes(only)) {
     const page = await browser.newPage({ viewport: view, colorScheme });
-    await page.goto(new URL("/", url).href.replace(/\?.*/, ""));
+    await page.goto(await servePage());
     await page.waitForTimeout(800);
     await page.screenshot({ path: path.join(out, `empty-${colorScheme}.png`) });
     await page.close();
   }
+}
+
+/** The trace with two intervals of lost events put in, as a recording of a machine too busy has them. */
+let lossy;
+async function lossyUrl() {
+  if (lossy !== undefined) return lossy;
+  const { formats, readTrace, TraceBuilder, replayTrace } = await import(
+    "../packages/trace/dist/index.js"
+  );
+  const builder = new TraceBuilder();
+  await readTrace([readFileSync(trace)], path.basename(trace), builder);
+  const pieces = [];
+  const sink = await formats
+    .find(({ name }) => name === "perfetto")
+    .writer((bytes) => {
+      pieces.push(Buffer.from(bytes));
+    });
+  const { fromNs, toNs } = builder.trace;
+  for (const [at, dur, cpu, count] of [
+    [0.38, 0.05, 0, 8120],
+    [0.72, 0.015, 1, 1312],
+  ])
+    builder.problem({
+      kind: "lost-events",
+      cpu,
+      count,
+      from: fromNs + at * (toNs - fromNs),
+      to: fromNs + (at + dur) * (toNs - fromNs),
+      message: "the kernel's ring buffer was full; raise --buffer-mb",
+    });
+  replayTrace(builder.trace, sink);
+  const dir = mkdtempSync(path.join(os.tmpdir(), "kymo-pictures-"));
+  const file = path.join(dir, path.basename(trace));
+  writeFileSync(file, Buffer.concat(pieces));
+  running.push({ kill: () => rmSync(dir, { recursive: true, force: true }) });
+  lossy = await serve(file);
+  return lossy;
 }
 
 /** Starts `kymo open`; its address. */
@@ -125,6 +165,32 @@ function serve(file) {
     });
     server.on("exit", (code) => reject(new Error(`kymo open ended with ${code}`)));
   });
+}
+
+/** The page alone, with no trace: its address. */
+let alone;
+async function servePage() {
+  if (alone !== undefined) return alone;
+  const dir = path.join(root, "packages/kymo/dist/ui");
+  const types = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+  };
+  const server = createServer((request, response) => {
+    const name = path.normalize(new URL(request.url, "http://x").pathname);
+    const file = path.join(dir, name === "/" ? "index.html" : name);
+    if (!file.startsWith(dir) || !existsSync(file)) return void response.writeHead(404).end();
+    response.writeHead(200, {
+      "content-type": types[path.extname(file)] ?? "application/octet-stream",
+    });
+    response.end(readFileSync(file));
+  });
+  running.push({ kill: () => server.close() });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  alone = `http://127.0.0.1:${server.address().port}/`;
+  return alone;
 }
 
 async function shown(page) {

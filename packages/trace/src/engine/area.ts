@@ -170,5 +170,9 @@ function counterStats(
   hold(Math.min(to, Math.max(since, trace.toNs)));
   if (min > max) return [];
   const mean = held > 0 ? weighted / held : value;
-  return [{ name: displayName(trace, row.track), min, max, mean }];
+  const { unit, parent } = trace.tracks[row.track] ?? {};
+  const name = displayName(trace, row.track);
+  const owner = parent === undefined || parent < 0 ? undefined : trace.tracks[parent];
+  const of = owner === undefined || owner.kind === "host" ? "" : displayName(trace, parent!);
+  return [{ name: of === "" ? name : `${of}: ${name}`, min, max, mean, ...(unit && { unit }) }];
 }

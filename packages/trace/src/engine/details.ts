@@ -196,7 +196,7 @@ function factsOf(trace: Trace, row: AnyRow, index: number, place: Place, end: nu
 
 /** What the slice's thread did meanwhile: time by state, longest first. */
 function stateFacts(trace: Trace, track: TrackId, from: number, to: number): Facts {
-  const states = trace.rowsOf(track).find((row) => row.kind === "thread_state");
+  const states = filledRow(trace, track, "thread_state");
   if (states === undefined || to <= from) return [];
   if (indexAt(states, to) - indexAt(states, from) > MAX_STATE_SCAN) return [];
   const sums = stateSums(trace, states, from, to);
@@ -207,6 +207,20 @@ function stateFacts(trace: Trace, track: TrackId, from: number, to: number): Fac
       value: `${formatNs(ns)} (${Math.round((100 * ns) / (to - from))} %)`,
     }));
 }
+/**
+ * The track's row of a kind that has events. A growing trace derives thread states anew: rows of before stay in the
+ * list, empty.
+ */
+function filledRow<Kind extends "thread_state" | "sched">(
+  trace: Trace,
+  track: TrackId,
+  kind: Kind,
+): Row<Kind> | undefined {
+  return trace.rowsOf(track).find((row) => row.kind === kind && row.length > 0) as
+    | Row<Kind>
+    | undefined;
+}
+
 /** Time by state (in words) of one thread in [from, to]. */
 export function stateSums(
   trace: Trace,
@@ -231,7 +245,7 @@ function schedFacts(trace: Trace, row: Row<"sched">, index: number, ts: number):
   const { chunk, at } = placeOf(row, index)!;
   const thread = chunk.key[at]! as TrackId;
   const facts: Facts = [];
-  const states = trace.rowsOf(thread).find((other) => other.kind === "thread_state");
+  const states = filledRow(trace, thread, "thread_state");
   const ref = states === undefined ? undefined : refAt(trace, states, ts);
   const path = trackPath(trace, thread).join(" › ");
   facts.push({ label: "Thread", value: path, ...(ref && { ref }) });
@@ -290,7 +304,7 @@ function threadStateFacts(
   return facts;
 }
 function wokenBy(trace: Trace, label: string, waker: TrackId, ts: number): Facts[number] {
-  const states = trace.rowsOf(waker).find((other) => other.kind === "thread_state");
+  const states = filledRow(trace, waker, "thread_state");
   const ref = states === undefined ? undefined : refAt(trace, states, ts);
   return { label, value: trackPath(trace, waker).join(" › "), ...(ref && { ref }) };
 }
@@ -302,7 +316,7 @@ function refAt(trace: Trace, row: AnyRow, ts: number): EventRef | undefined {
 function cpuRef(trace: Trace, cpu: number, ts: number, thread: TrackId): EventRef | undefined {
   for (const [id, info] of trace.tracks.entries()) {
     if (info.kind !== "cpu" || info.cpu !== cpu) continue;
-    const row = trace.rowsOf(id as TrackId).find((other) => other.kind === "sched");
+    const row = filledRow(trace, id as TrackId, "sched");
     const ref = row === undefined ? undefined : refAt(trace, row, ts);
     const place = ref === undefined ? undefined : placeOf(row as Row<"sched">, ref.index);
     if (place !== undefined && place.chunk.key[place.at] === thread) return ref;

@@ -422,7 +422,12 @@ test("area statistics: names, states, counters", async () => {
     { state: "Sleeping", totalNs: 150 },
     { state: "Runnable", totalNs: 50 },
   ]);
-  expect(answer.counters[0]).toMatchObject({ name: "memory", min: 1024, max: 4096 });
+  expect(answer.counters[0]).toMatchObject({
+    name: "server: memory",
+    unit: "bytes",
+    min: 1024,
+    max: 4096,
+  });
   expect(answer.counters[0]!.mean).toBeCloseTo((1024 * 500 + 4096 * 400) / 900);
 });
 

@@ -277,6 +277,7 @@ export type EngineMessage =
         readonly min: number;
         readonly max: number;
         readonly mean: number;
+        readonly unit?: string;
       }[];
     }
   | {

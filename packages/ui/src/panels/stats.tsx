@@ -1,6 +1,6 @@
 /** What happened in the selected area: time by thread state, by name; counters. */
 import type { EngineMessage } from "@kymo/trace/engine";
-import { stateClass, stateInk, stateTitle } from "@kymo/trace/engine";
+import { formatValue, stateClass, stateInk, stateTitle } from "@kymo/trace/engine";
 import { useEffect, useState } from "preact/hooks";
 import type { Page } from "../page.tsx";
 import { formatCount, formatDuration, formatShare, stateWords } from "../words.ts";
@@ -79,12 +79,12 @@ export function Stats({ page }: { page: Page }) {
               </tr>
             </thead>
             <tbody>
-              {answer.counters.map(({ name, min, mean, max }) => (
+              {answer.counters.map(({ name, min, mean, max, unit }) => (
                 <tr key={name}>
                   <td>{name}</td>
-                  <td class="num right">{short(min)}</td>
-                  <td class="num right">{short(mean)}</td>
-                  <td class="num right">{short(max)}</td>
+                  <td class="num right">{short(min, unit)}</td>
+                  <td class="num right">{short(mean, unit)}</td>
+                  <td class="num right">{short(max, unit)}</td>
                 </tr>
               ))}
             </tbody>
@@ -134,7 +134,8 @@ function letterOf(state: string): string {
   return letters.find((letter) => stateTitle(letter) === state) ?? state;
 }
 
-function short(value: number): string {
+function short(value: number, unit: string | undefined): string {
+  if (unit && Number.isFinite(value)) return formatValue(value, unit);
   return Number.isFinite(value) ? Number(value.toPrecision(6)).toLocaleString("en") : "–";
 }
 
