@@ -306,10 +306,18 @@ export class FtraceReader {
     return entry.track;
   }
 
+  /** A process that was named after its main thread goes on being so: an exec renames both. */
   private rename(entry: ThreadEntry, time: number, comm: string): void {
-    entry.name = comm;
     const { sink } = this.context;
-    sink.life(entry.track, this.context.ns(time), "rename", sink.string(comm));
+    const process = this.machine.processOf(entry);
+    const at = this.context.ns(time);
+    const name = sink.string(comm);
+    if (process !== undefined && process.name === entry.name && !this.isKymo) {
+      process.name = comm;
+      sink.life(process.track, at, "rename", name);
+    }
+    entry.name = comm;
+    sink.life(entry.track, at, "rename", name);
   }
 
   /** The letter of prev_state. */

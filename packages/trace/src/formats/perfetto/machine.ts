@@ -89,6 +89,13 @@ export class Machine {
     return entry;
   }
 
+  /** The process whose main thread this is. */
+  processOf(thread: ThreadEntry): ProcessEntry | undefined {
+    const { pid } = thread;
+    if (pid === undefined || this.threads.get(pid) !== thread) return undefined;
+    return this.processes.get(pid);
+  }
+
   /** A later, better name of a thread or process. */
   rename(entry: ThreadEntry | ProcessEntry, name: string): void {
     if (name === "" || entry.name === name) return;
