@@ -1,8 +1,8 @@
 /**
  * The pictures of the README and docs, of a recording of demo/shop.mjs: node scripts/screenshots.mjs [TRACE] [OUT-DIR].
  *
- *     timeline-{light,dark}   as it opens           stall-{light,dark}   the planted stall, its read() selected
- *     state, area, search, flame, narrow, losses, empty, help, dense
+ *     timeline-{light,dark}   as it opens           stall-{light,dark}   the planted stall, what woke it selected
+ *     slice, tooltip, area, search, flame, narrow, losses, empty, help, dense
  *
  * Needs Debian's chromium.
  */
@@ -22,6 +22,9 @@ const [
 ] = process.argv.slice(2);
 mkdirSync(out, { recursive: true });
 const running = [];
+/** Addresses, once they are served. */
+let lossy;
+let alone;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
@@ -65,8 +68,19 @@ async function takeAll(url, colorScheme) {
     const air = stall.dur * 0.3;
     const hash = `from=${Math.round(stall.ts - air)}&to=${Math.round(stall.ts + stall.dur + air)}`;
     const middle = stall.ts + stall.dur / 2;
-    await shoot("stall", view, (page) => click(page, stall.tid, "slice", middle), hash);
-    await shoot("state", view, (page) => click(page, stall.tid, "thread_state", middle), hash);
+    await shoot("slice", view, (page) => click(page, stall.tid, "slice", middle), hash);
+    await shoot(
+      "stall",
+      view,
+      async (page) => {
+        // Room for both ends of the arrow: who waited, and who let go.
+        for (const title of ["CPUs", "shop-resize", "shop-frontend"])
+          await page.locator(".tree .line", { hasText: title }).first().click();
+        await settled(page);
+        await click(page, stall.tid, "thread_state", middle);
+      },
+      hash,
+    );
     await shoot(
       "tooltip",
       view,
@@ -114,14 +128,20 @@ async function takeAll(url, colorScheme) {
 }
 
 /** The trace with two intervals of lost events put in, as a recording of a machine too busy has them. */
-let lossy;
 async function lossyUrl() {
   if (lossy !== undefined) return lossy;
   const { formats, readTrace, TraceBuilder, replayTrace } = await import(
     "../packages/trace/dist/index.js"
   );
   const builder = new TraceBuilder();
-  await readTrace([readFileSync(trace)], path.basename(trace), builder);
+  const bytes = readFileSync(trace);
+  await readTrace(
+    (async function* () {
+      yield bytes;
+    })(),
+    path.basename(trace),
+    builder,
+  );
   const pieces = [];
   const sink = await formats
     .find(({ name }) => name === "perfetto")
@@ -168,7 +188,6 @@ function serve(file) {
 }
 
 /** The page alone, with no trace: its address. */
-let alone;
 async function servePage() {
   if (alone !== undefined) return alone;
   const dir = path.join(root, "packages/kymo/dist/ui");

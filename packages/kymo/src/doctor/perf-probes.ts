@@ -13,7 +13,6 @@ import { onlineCpus } from "../linux/proc.ts";
 import { findTracefs, readEventFormat } from "../linux/tracefs.ts";
 import { sources } from "../sources/registry.gen.ts";
 import { type Check, Checks, groups, messageOf } from "./check.ts";
-import { tracefsFix } from "./rights.ts";
 
 interface Probe {
   readonly name: string;
@@ -134,7 +133,7 @@ function tracepointChecks(checks: Checks, libc: Libc): void {
     if (!tracefs.ok) {
       if (process.geteuid?.() === 0)
         checks.note(name, `not tried: ${tracefs.reason}; kymo record mounts it`);
-      else checks.no(name, tracefs.reason, tracefsFix(tracefs));
+      else checks.no(name, tracefs.reason, tracefs.fix);
       continue;
     }
     const format = readEventFormat(tracefs.path, event);

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { perfEventParanoid } from "../linux/perf-event.ts";
 import { readKernelSymbols } from "../linux/symbols/kallsyms.ts";
-import { findTracefs, type Tracefs } from "../linux/tracefs.ts";
+import { findTracefs } from "../linux/tracefs.ts";
 import { type Check, Checks, groups } from "./check.ts";
 
 /** Bits of CapEff, from the kernel's include/uapi/linux/capability.h. */
@@ -85,23 +85,12 @@ function memory(checks: Checks, unlimited: boolean): void {
   else checks.note("kernel.perf_event_mlock_kb", text);
 }
 
-/**
- * The files of tracefs are readable by root and their group only (0440): opening the directory is not enough.
- * Giving the file system a group of one's own is.
- */
-export function tracefsFix(found: Tracefs & { readonly ok: false }): string {
-  const gid = process.getegid?.() ?? 0;
-  return found.reason.includes("root only")
-    ? `run with sudo, or: sudo mount -o remount,mode=750,gid=${gid} /sys/kernel/tracing`
-    : found.fix;
-}
-
 function tracefs(checks: Checks): void {
   const found = findTracefs();
   if (found.ok) checks.yes("tracefs", found.path);
   else if (process.geteuid?.() === 0)
     checks.yes("tracefs", `${found.reason}; kymo record mounts it`);
-  else checks.no("tracefs", found.reason, tracefsFix(found));
+  else checks.no("tracefs", found.reason, found.fix);
 }
 
 function bpf(checks: Checks, privileged: boolean): void {

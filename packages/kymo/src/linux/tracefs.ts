@@ -26,7 +26,8 @@ export function findTracefs(): Tracefs {
     ? {
         ok: false,
         reason: "tracefs is readable by root only",
-        fix: "run as root, or: sudo mount -o remount,mode=755 /sys/kernel/tracing",
+        // Its files are readable by root and their group (0440): opening the directory is not enough, giving it a group is.
+        fix: `run with sudo, or: sudo mount -o remount,mode=750,gid=${process.getegid?.() ?? 0} /sys/kernel/tracing`,
       }
     : {
         ok: false,
