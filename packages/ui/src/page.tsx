@@ -1,7 +1,7 @@
 /**
  * Starts the page: engine client, store, timeline, panels, and what belongs to the window (keys, drops, address).
  */
-import type { EngineMessage } from "@kymo/trace/engine";
+import type { EngineMessage, TraceSummary } from "@kymo/trace/engine";
 import { batch, effect } from "@preact/signals";
 import { render } from "preact";
 import { type Connect, EngineClient } from "./engine/client.ts";
@@ -88,7 +88,7 @@ function take(page: Page, message: EngineMessage): void {
   if (message.type === "hello") store.engine.value = { kind: message.kind, sql: message.sql };
   else if (message.type === "progress") store.progress.value = message;
   else if (message.type === "tracks") {
-    store.summary.value = message.summary;
+    store.summary.value = bounded(message.summary);
     store.tracks.value = message.tracks;
     store.done.value = message.done;
     store.opening.value = message.summary.name;
@@ -96,13 +96,20 @@ function take(page: Page, message: EngineMessage): void {
   } else if (message.type === "appended") {
     const { summary } = store;
     if (summary.value)
-      summary.value = { ...summary.value, toNs: message.toNs, events: message.events };
+      summary.value = bounded({ ...summary.value, toNs: message.toNs, events: message.events });
   } else if (message.type === "problems") store.problems.value = message.problems;
   else if (message.type === "error") {
     store.failure.value = { message: message.message, hint: message.hint };
     store.progress.value = undefined;
     if (store.summary.value) store.done.value = true;
   }
+}
+
+/** 12 years either way: what a damaged file puts further out is not shown, and is not asked for. */
+const MOST_NS = 4e17;
+function bounded(summary: TraceSummary): TraceSummary {
+  const within = (ns: number) => Math.min(MOST_NS, Math.max(-MOST_NS, ns));
+  return { ...summary, fromNs: within(summary.fromNs), toNs: within(summary.toNs) };
 }
 
 /** Only http(s): a link must not make the page read anything else. */

@@ -85,6 +85,13 @@ export function stateWords(state: string): StateWords {
   return byState[state] ?? byState[state[0] ?? ""] ?? { name: state, meaning: "" };
 }
 
+/** The text, or its head and tail when it is longer than anybody reads: names may be megabytes. */
+export function cutText(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const half = Math.floor((most - 1) / 2);
+  return `${text.slice(0, half)}…${text.slice(-half)}`;
+}
+
 const MOST_COMMAND = 80;
 /** A command as a person would type it: "/usr/bin/node /srv/shop/main.mjs" → "node main.mjs". */
 export function shortCommand(command: string): string {

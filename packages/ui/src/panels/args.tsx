@@ -1,5 +1,7 @@
 /** Arguments: nested, as text and nothing else. */
+
 import type { ArgValue } from "@kymo/trace";
+import { cutText } from "../words.ts";
 
 export function argText(value: ArgValue): string {
   if (value instanceof Uint8Array) {
@@ -24,9 +26,13 @@ function Arg({ name, value }: { name: string; value: ArgValue }) {
   const nested = typeof value === "object" && !(value instanceof Uint8Array);
   return (
     <>
-      <dt>{name}</dt>
+      <dt>{cutText(name, 300)}</dt>
       <dd>
-        {nested ? <Args args={value as { readonly [key: string]: ArgValue }} /> : argText(value)}
+        {nested ? (
+          <Args args={value as { readonly [key: string]: ArgValue }} />
+        ) : (
+          cutText(argText(value), 4000)
+        )}
       </dd>
     </>
   );

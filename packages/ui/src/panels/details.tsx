@@ -1,9 +1,12 @@
 /** The selected event: facts, arguments, what is around it, its stack, its flows. */
 import type { EventDetails, EventRef } from "@kymo/trace/engine";
 import type { Page } from "../page.tsx";
-import { formatCount, formatDuration, formatShare } from "../words.ts";
+import { cutText, formatCount, formatDuration, formatShare } from "../words.ts";
 import { Args, argText } from "./args.tsx";
 import { stateSentence } from "./tooltip.tsx";
+
+/** Characters of one text in the drawer; copying gives all of it. */
+const MOST_SHOWN = 4000;
 
 export function Details({ page }: { page: Page }) {
   const selection = page.store.selection.value;
@@ -15,7 +18,7 @@ export function Details({ page }: { page: Page }) {
     <div class="details">
       <section>
         <h2>
-          {selection.name}
+          {cutText(selection.name, MOST_SHOWN)}
           <button
             type="button"
             class="plain"
@@ -25,7 +28,7 @@ export function Details({ page }: { page: Page }) {
             Copy
           </button>
         </h2>
-        <div class="path">{selection.path.join(" › ")}</div>
+        <div class="path">{selection.path.map((each) => cutText(each, 300)).join(" › ")}</div>
         <dl class="facts-list">
           {facts.map(([label, value]) => (
             <div key={label}>
@@ -61,7 +64,7 @@ export function Details({ page }: { page: Page }) {
           <ol class="stack">
             {selection.stack.toReversed().map((frame, i) => (
               <li key={i}>
-                <span>{frame.name || "?"}</span>
+                <span>{cutText(frame.name, MOST_SHOWN) || "?"}</span>
                 <span class="muted">
                   {frame.file
                     ? `${frame.file}${frame.line > 0 ? `:${frame.line}` : ""}`
@@ -113,7 +116,7 @@ function Go({ page, to, text }: { page: Page; to: EventRef; text: string }) {
         })
       }
     >
-      {text}
+      {cutText(text, 300)}
     </button>
   );
 }
@@ -132,7 +135,7 @@ function factsOf(details: EventDetails, fromNs: number): [string, string][] {
         ? `among the longest of ${formatCount(sameName)} of this name`
         : `longer than ${Math.round(percentile)} % of ${formatCount(sameName)} of this name`,
     ]);
-  if (category) facts.push(["Category", category]);
+  if (category) facts.push(["Category", cutText(category, 300)]);
   return facts;
 }
 

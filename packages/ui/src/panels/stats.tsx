@@ -3,7 +3,7 @@ import type { EngineMessage } from "@kymo/trace/engine";
 import { formatValue, stateClass, stateInk, stateTitle } from "@kymo/trace/engine";
 import { useEffect, useState } from "preact/hooks";
 import type { Page } from "../page.tsx";
-import { formatCount, formatDuration, formatShare, stateWords } from "../words.ts";
+import { cutText, formatCount, formatDuration, formatShare, stateWords } from "../words.ts";
 import { colorOf, fillOfName } from "./fill.ts";
 
 type Answer = Extract<EngineMessage, { type: "area" }>;
@@ -81,7 +81,7 @@ export function Stats({ page }: { page: Page }) {
             <tbody>
               {answer.counters.map(({ name, min, mean, max, unit }) => (
                 <tr key={name}>
-                  <td>{name}</td>
+                  <td>{cutText(name, 200)}</td>
                   <td class="num right">{short(min, unit)}</td>
                   <td class="num right">{short(mean, unit)}</td>
                   <td class="num right">{short(max, unit)}</td>
@@ -108,8 +108,12 @@ export function Stats({ page }: { page: Page }) {
                 <tr key={name}>
                   <td class="name">
                     <i class="swatch" style={{ background: fillOfName(name) }} />
-                    <button type="button" class="link" onClick={() => page.searching.type(name)}>
-                      {name}
+                    <button
+                      type="button"
+                      class="link"
+                      onClick={() => page.searching.type(name.slice(0, 1000))}
+                    >
+                      {cutText(name, 300)}
                     </button>
                   </td>
                   <td class="num right">{formatCount(count)}</td>

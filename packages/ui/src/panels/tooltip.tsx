@@ -2,7 +2,7 @@
 import type { EventDetails } from "@kymo/trace/engine";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Page } from "../page.tsx";
-import { formatCount, formatDuration, formatShare, stateWords } from "../words.ts";
+import { cutText, formatCount, formatDuration, formatShare, stateWords } from "../words.ts";
 import { argText } from "./args.tsx";
 
 const GAP = 16;
@@ -40,7 +40,7 @@ export function Tooltip({ page }: { page: Page }) {
 
 function Body({ details, startNs }: { details: EventDetails; startNs: number }) {
   const at = formatDuration(details.ts - startNs);
-  const path = details.path.join(" › ");
+  const path = details.path.map((each) => cutText(each, 120)).join(" › ");
   if (details.kind === "thread_state") {
     const words = stateWords(stateOf(details));
     return (
@@ -57,7 +57,7 @@ function Body({ details, startNs }: { details: EventDetails; startNs: number }) 
   const isSlice = details.kind === "slice";
   return (
     <>
-      <strong>{details.name}</strong>
+      <strong>{cutText(details.name, 300)}</strong>
       <div class="numbers">
         {details.kind !== "instant" && details.kind !== "sample" && details.kind !== "counter" && (
           <span>
@@ -81,12 +81,12 @@ function Body({ details, startNs }: { details: EventDetails; startNs: number }) 
       {!isSlice &&
         details.facts.slice(0, 4).map(({ label, value }) => (
           <div class="fact" key={label}>
-            <span>{label}</span> {value}
+            <span>{label}</span> {cutText(value, 200)}
           </div>
         ))}
       {args.map(([key, value]) => (
         <div class="fact" key={key}>
-          <span>{key}</span> {argText(value)}
+          <span>{cutText(key, 60)}</span> {cutText(argText(value), 200)}
         </div>
       ))}
       {details.stack
@@ -95,7 +95,7 @@ function Body({ details, startNs }: { details: EventDetails; startNs: number }) 
         .map((frame, i) => (
           <div class="fact frame" key={i}>
             {i === 0 ? "" : "← "}
-            {frame.name}
+            {cutText(frame.name, 200)}
           </div>
         ))}
       <div class="path">{path}</div>

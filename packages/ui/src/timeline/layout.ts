@@ -122,6 +122,13 @@ export function visibleItems(layout: Layout, top: number, bottom: number): reado
   return layout.items.slice(first, end);
 }
 
+/** Bands of the item that touch [top, bottom) of the content: a thread may be thousands of slices deep. */
+export function visibleBands(item: Item, top: number, bottom: number): readonly Band[] {
+  const { bands, y } = item;
+  if (y >= top && y + item.height <= bottom) return bands;
+  return bands.filter((band) => y + band.y < bottom && y + band.y + band.height > top);
+}
+
 /** The process (or group) whose lines are being scrolled through: its header stays at the top. */
 export function stickyItem(layout: Layout, top: number): Item | undefined {
   let index = itemIndexAt(layout, top);

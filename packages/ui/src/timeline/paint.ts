@@ -6,7 +6,14 @@ import type { Colors, Theme } from "../colors.ts";
 import { formatDuration } from "../words.ts";
 import { factsParts, shareOf } from "./facts.ts";
 import type { TextMeasure } from "./labels.ts";
-import { type Band, type Item, type Layout, placeOfRow, visibleItems } from "./layout.ts";
+import {
+  type Band,
+  type Item,
+  type Layout,
+  placeOfRow,
+  visibleBands,
+  visibleItems,
+} from "./layout.ts";
 import { spanOf, type TimeRange, timeToX } from "./range.ts";
 import { type HeldStrip, type StripStore, uninterruptibleRuns } from "./strips.ts";
 import { type Tick, ticksOf } from "./ticks.ts";
@@ -70,7 +77,7 @@ export function paintScene(context: CanvasRenderingContext2D, scene: Scene, colo
   paintGround(context, scene, items, ticks, top, color);
   let rows = 0;
   for (const item of items) {
-    for (const band of item.bands) {
+    for (const band of visibleBands(item, scrollTop, scrollTop + height - RULER_HEIGHT)) {
       paintBand(context, scene, item, band, top + item.y + band.y, color);
       rows++;
     }
@@ -248,7 +255,7 @@ function paintLabels(
   context.textBaseline = "middle";
   let left = MAX_LABELS;
   for (const item of items) {
-    for (const band of item.bands) {
+    for (const band of visibleBands(item, scene.scrollTop, scene.scrollTop + scene.height)) {
       if (band.height < 11 || band.overview || band.kind === "counter" || left <= 0) continue;
       const found = scene.strips.forRow(band.row, scene.range).at(-1);
       if (!found) continue;

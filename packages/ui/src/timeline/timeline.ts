@@ -9,10 +9,10 @@ import { effect } from "@preact/signals";
 import { colors } from "../colors.ts";
 import type { EngineClient } from "../engine/client.ts";
 import type { Store } from "../store.ts";
-import { formatDuration } from "../words.ts";
+import { cutText, formatDuration } from "../words.ts";
 import { FrameStats } from "./frame-stats.ts";
 import { TextMeasure } from "./labels.ts";
-import { type Layout, layoutTree, placeOfRow, visibleItems } from "./layout.ts";
+import { type Layout, layoutTree, placeOfRow, visibleBands, visibleItems } from "./layout.ts";
 import { Ease, type Held, HeldMotion, TAP_PAN, TAP_ZOOM } from "./motion.ts";
 import { labelFont, paintScene, RULER_HEIGHT } from "./paint.ts";
 import {
@@ -369,6 +369,7 @@ export class Timeline {
   private emphasis(): Pick<ViewportRequest, "emphasis"> {
     const selection = this.store.selection.value;
     if (!selection || selection.kind === "counter" || selection.kind === "sample") return {};
+    if (selection.name.length > 4096) return {};
     return { emphasis: { kind: selection.kind, name: selection.name } };
   }
 
@@ -377,7 +378,8 @@ export class Timeline {
     const bottom = this.scrollTop + this.viewHeight + OVERSCAN_Y;
     const rows: number[] = [];
     for (const item of visibleItems(this.layout, Math.max(0, top), bottom))
-      for (const band of item.bands) if (rows.length < MAX_STRIP_ROWS) rows.push(band.row);
+      for (const band of visibleBands(item, top, bottom))
+        if (rows.length < MAX_STRIP_ROWS) rows.push(band.row);
     return rows;
   }
 
@@ -454,7 +456,7 @@ export class Timeline {
     this.invalidate();
     if (!selection) return;
     const { name, dur, path } = selection;
-    this.store.spoken.value = `${name}, ${formatDuration(dur)}, in ${path.join(", ")}`;
+    this.store.spoken.value = `${cutText(name, 200)}, ${formatDuration(dur)}, in ${path.join(", ")}`;
     const near = selection.ancestors.slice(-16);
     Promise.all(near.map(({ row, index }) => this.client.details({ row, index }))).then(
       (found) => {

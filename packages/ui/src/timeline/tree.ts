@@ -11,6 +11,9 @@
  * must not push the next process off the screen.
  */
 import { formatNs, type TrackNode } from "@kymo/trace/engine";
+import { cutText } from "../words.ts";
+
+const MOST_TITLE = 500;
 
 export interface TreeNode {
   /** Stable while the trace grows: "t12" for track 12, "q12" for its quieter threads, "cpus", "others", "tracks" for groups. */
@@ -185,7 +188,7 @@ function plainLine(track: TrackNode, children: readonly TreeNode[]): TreeNode {
   return {
     key: `t${track.id}`,
     kind: kind === "process" || kind === "thread" || kind === "cpu" ? kind : "track",
-    title: track.name || track.info.name || "(no name)",
+    title: cutText(track.name || track.info.name || "(no name)", MOST_TITLE),
     idText: track.idText,
     facts: track.facts,
     busyNs: track.busyNs,
