@@ -159,6 +159,70 @@ describe("a command", () => {
   });
 });
 
+describe("a process that runs already", () => {
+  traced("its threads and descendants are recorded, and it lives on", async () => {
+    const out = file("pid.pftrace");
+    const burn = "const end = Date.now() + 60000; while (Date.now() < end) Math.sqrt(end)";
+    const child = spawn("sh", ["-c", '"$0" -e "$1" & echo $!; wait', process.execPath, burn]);
+    const burning = new Promise<number>((resolve) =>
+      child.stdout.once("data", (text) => resolve(Number(text))),
+    );
+    try {
+      const pid = await burning;
+      const result = record(["-o", out, "--pid", String(child.pid), "-d", "1"]);
+      expect(result.status, result.stderr).toBe(0);
+      expect([alive(child.pid!), alive(pid)]).toEqual([true, true]);
+      expect(perfDescriptors(child.pid!)).toEqual([]);
+      const trace = await openTraceFile(out);
+      expect(trace.metadata.get("target.pid")).toBe(String(child.pid));
+      expect(targetTree(trace)).toContain(pid);
+      expect(schedByTid(trace).get(pid)!.ns).toBeGreaterThan(1e8);
+      const thread = trace.tracks.findIndex(({ kind, tid }) => kind === "thread" && tid === pid);
+      const kinds = trace.rowsOf(thread as never).map((row) => row.kind);
+      expect(kinds).toContain("sample");
+    } finally {
+      process.kill(await burning, "SIGKILL");
+      child.kill("SIGKILL");
+    }
+  });
+
+  traced("one that is not there is said so", () => {
+    const result = record(["-o", file("none.pftrace"), "--pid", "4194303", "-d", "1"]);
+    expect(result.status).toBe(1);
+    expect(result.stderr).toBe("process 4194303 does not exist\n");
+    expect(existsSync(file("none.pftrace"))).toBe(false);
+  });
+
+  traced("--open serves the recording when it is done", async () => {
+    const child = spawn(process.execPath, [
+      kymo,
+      "record",
+      "-o",
+      file("o.pftrace"),
+      "--open",
+      "--",
+      "true",
+    ]);
+    const link = new Promise<string>((resolve) => {
+      let text = "";
+      child.stdout.on("data", (chunk) => {
+        text += chunk;
+        const found = /http:\/\/\S+/.exec(text);
+        if (found) resolve(found[0]);
+      });
+    });
+    try {
+      const page = await fetch(await link);
+      expect(page.status).toBe(200);
+      expect(await page.text()).toContain("kymo");
+    } finally {
+      const exited = exitOf(child);
+      child.kill("SIGINT");
+      expect(await exited).toBe(0);
+    }
+  });
+});
+
 describe("against perf", () => {
   const both = testNeeding("linux", "root", "tracepoints", "perf");
   both("switch counts and CPU times agree within 1 %", async () => {
