@@ -1,6 +1,7 @@
 /** The built page as `kymo open` serves it: the same page, the server's engine, SQL, and what it says when it is gone. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,6 +42,53 @@ describe.skipIf(whyNoBrowser() !== undefined)("served by kymo open", () => {
     await browser?.close();
     server?.kill("SIGKILL");
     if (dir) rmSync(dir, { recursive: true, force: true });
+  });
+
+  test("a connection that was lost comes back by itself, with the view as it was", async () => {
+    // Between page and server: a door that can be shut.
+    const { hostname, port, search } = new URL(link);
+    const open = new Set<net.Socket>();
+    let shut = false;
+    const door = net.createServer((inner) => {
+      if (shut) return void inner.destroy();
+      const outer = net.connect(Number(port), hostname);
+      for (const socket of [inner, outer]) {
+        open.add(socket);
+        socket.on("error", () => socket.destroy());
+        socket.on("close", () => {
+          inner.destroy();
+          outer.destroy();
+        });
+      }
+      inner.pipe(outer).pipe(inner);
+    });
+    await new Promise<void>((resolve) => door.listen(0, "127.0.0.1", resolve));
+    const page = await browser.context.newPage();
+    try {
+      const { port: doorPort } = door.address() as net.AddressInfo;
+      await page.goto(`http://127.0.0.1:${doorPort}/${search}`);
+      await whenShown(page);
+      await page.locator(".view canvas").focus();
+      await page.keyboard.press("w");
+      const before = await page.evaluate(() => window.__kymo.state.range);
+      shut = true;
+      for (const socket of open) socket.destroy();
+      await page.getByText("the connection to kymo was lost").waitFor();
+      shut = false;
+      await page.getByText("the connection to kymo was lost").waitFor({ state: "detached" });
+      expect(await page.evaluate(() => window.__kymo.state.range)).toEqual(before);
+      // And the engine draws again.
+      await page.evaluate(() => window.__kymo.resetStats());
+      await page.keyboard.press("w");
+      await page.waitForFunction(() => {
+        const { stats, stripAge } = window.__kymo.state;
+        return stats.strips > 0 && stripAge === 0;
+      });
+    } finally {
+      await page.close();
+      door.close();
+      for (const socket of open) socket.destroy();
+    }
   });
 
   test("draws, answers SQL, marks the place of an error, and says when the server is gone", async () => {

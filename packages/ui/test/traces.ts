@@ -83,3 +83,45 @@ function record(sink: TraceSink): void {
   sink.watermark(ms(100));
   sink.close();
 }
+
+/** "pool", the recorded command: "main" is busy, "idle-0" … "idle-8" wake once each; "idle-4" writes a "rare" slice. */
+export async function poolTrace(): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  const format = formats.find(({ name }) => name === "perfetto");
+  const sink = await format!.writer!((bytes) => {
+    pieces.push(bytes.slice());
+  });
+  const ms = (value: number) => (value * 1e6) as Ns;
+  sink.clock({ domain: "monotonic", originNs: 5_000_000_000n, errorNs: 0 });
+  sink.metadata("target.pid", "20");
+  sink.metadata("command", "/usr/local/bin/pool --config=/etc/pool/main.conf");
+  const cpu = sink.track({ kind: "cpu", name: "CPU 0", cpu: 0 });
+  const pool = sink.track({ kind: "process", name: "pool", pid: 20 });
+  const main = sink.track({ kind: "thread", name: "main", parent: pool, pid: 20, tid: 20 });
+  const sleeping = sink.string("S");
+  const syscall = sink.string("syscall");
+  const [read, rare] = [sink.string("read"), sink.string("rare")];
+  let last = main;
+  sink.switch(cpu, ms(0), NO_TRACK, sleeping, main, 120);
+  for (let i = 0; i < 9; i++) {
+    const idle = sink.track({
+      kind: "thread",
+      name: `idle-${i}`,
+      parent: pool,
+      pid: 20,
+      tid: 30 + i,
+    });
+    const at = 50 + i * 10;
+    sink.switch(cpu, ms(at), last, sleeping, idle, 120);
+    sink.switch(cpu, ms(at + 0.1), idle, sleeping, main, 120);
+    if (i === 4) sink.slice(idle, ms(at + 0.02), ms(0.05), rare, syscall, NO_ARGS);
+    last = main;
+  }
+  sink.switch(cpu, ms(160), main, sleeping, NO_TRACK, 120);
+  sink.slice(main, ms(159.9), ms(40.2), read, syscall, NO_ARGS);
+  sink.switch(cpu, ms(200), NO_TRACK, sleeping, main, 120);
+  sink.switch(cpu, ms(210), main, sleeping, NO_TRACK, 120);
+  sink.watermark(ms(210));
+  sink.close();
+  return Buffer.concat(pieces);
+}

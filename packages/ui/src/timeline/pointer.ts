@@ -88,6 +88,8 @@ export class Pointer {
       this.pinch(event);
       return;
     }
+    // A second finger may come down later: it pinches from where this one is then.
+    if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, { x, y });
     const { drag } = this;
     if (!drag) {
       this.hover(event);
@@ -105,8 +107,16 @@ export class Pointer {
   }
 
   private onUp(event: PointerEvent): void {
-    this.touches.delete(event.pointerId);
     const { drag, timeline } = this;
+    if (this.touches.delete(event.pointerId)) {
+      timeline.pointerX = undefined;
+      // The finger that stays goes on panning.
+      const [left] = this.touches.values();
+      if (left) {
+        this.drag = { kind: "pan", ...left, started: true };
+        return;
+      }
+    }
     this.drag = undefined;
     this.canvas.style.cursor = "";
     if (!drag) return;
