@@ -6,11 +6,13 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import os from "node:os";
@@ -37,7 +39,7 @@ interface Ended {
 }
 
 /** Runs kymo with a small heap; at its end it tells its peak memory on file descriptor 3. */
-function run(args: readonly string[], input?: Uint8Array): Promise<Ended> {
+function run(args: readonly string[], input?: Uint8Array, heapMb = 160): Promise<Ended> {
   // Not resourceUsage().maxRSS where it can be helped: Linux counts in what the parent held when it forked.
   const tell = `import fs from "node:fs";
     process.on("exit", () => {
@@ -49,7 +51,7 @@ function run(args: readonly string[], input?: Uint8Array): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(
       process.execPath,
-      ["--max-old-space-size=160", "--import", hook, kymo, ...args],
+      [`--max-old-space-size=${heapMb}`, "--import", hook, kymo, ...args],
       { cwd: dir, stdio: ["pipe", "pipe", "pipe", "pipe"] },
     );
     const texts = ["", "", "", ""];
@@ -137,6 +139,31 @@ describe("refused", () => {
     const events = gzipSync(Buffer.alloc(160 << 20, event));
     await expectRefused("events.json.gz", events, /made to fill the memory/);
   });
+  test("zstd that expands ten thousand times", async () => {
+    // One frame of 2000 RLE blocks of 128 KiB, in 8 kB.
+    const block = (last: number) => [
+      ...[0, 8, 16].map((n) => (((131_072 << 3) | 2 | last) >> n) & 255),
+      0,
+    ];
+    const blocks = Array.from({ length: 2000 }, () => block(0)).flat();
+    const bytes = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x38, ...blocks, ...block(1)];
+    await expectRefused("blanks.zst", Buffer.from(bytes), /made to fill the memory/);
+  });
+  test("more tracks than can be shown", async () => {
+    const lines = Array.from(
+      { length: 300_000 },
+      (_, i) => `{"ph":"X","pid":1,"tid":${i},"ts":1,"dur":2}`,
+    );
+    writeFileSync(path.join(dir, "tracks.json"), `[${lines.join(",\n")}]`);
+    for (const args of [
+      ["info", "tracks.json"],
+      ["query", "tracks.json", "FROM slice"],
+    ]) {
+      const ended = await run(args, undefined, 2000);
+      expect(ended.stderr).toMatch(/^tracks.json: the trace has more than 262144 tracks/);
+      expect(ended.status).toBe(1);
+    }
+  });
   test("what is no file", async () => {
     mkdirSync(path.join(dir, "folder"));
     for (const [file, words] of [
@@ -188,6 +215,8 @@ describe("cut short", () => {
         continue;
       }
       expect(ended.stderr).toMatch(/ends before its JSON does/);
+      const asked = await run(["query", input, "SELECT 1"]);
+      expect(asked.stderr).toMatch(/^note: .*ends before its JSON does/);
       expect(JSON.parse(ended.stdout)).toHaveProperty("traceEvents");
     }
   });
@@ -229,6 +258,42 @@ describe("convert", () => {
     expect(ended.stderr).toMatch(/the disk is full/);
     expect(ended.status).toBe(1);
     expectBounds(ended);
+  });
+
+  test("a device is written to, never replaced", async ({ skip }) => {
+    if (!existsSync("/dev/full")) skip("this system has no /dev/full");
+    writeFileSync(path.join(dir, "in.json"), `[${event}`);
+    // By a link, so that a mistake costs the link only.
+    symlinkSync("/dev/full", path.join(dir, "full"));
+    for (const format of ["csv", "json", "arrow", "parquet"]) {
+      const ended = await run(["query", "in.json", "FROM slice", "--format", format, "-o", "full"]);
+      expect(ended.stderr).toMatch(/full: the disk is full/);
+      expect(ended.status).toBe(1);
+      expect(lstatSync(path.join(dir, "full")).isSymbolicLink()).toBe(true);
+    }
+  });
+
+  test("names in a trace do not reach the terminal as control characters", async () => {
+    const name = "\u001b[31mred";
+    const begin = { ph: "M", name: "thread_name", pid: 1, tid: 1, args: { name } };
+    writeFileSync(
+      path.join(dir, "in.json"),
+      JSON.stringify([
+        begin,
+        { ph: "E", pid: 1, tid: 1, ts: 1 },
+        { ph: "X", name, pid: 1, tid: 1, ts: 2, dur: 1 },
+      ]),
+    );
+    for (const args of [
+      ["info", "in.json"],
+      ["convert", "in.json", "x.pftrace"],
+      ["query", "in.json", "FROM slice"],
+      ["query", "in.json", "FROM problem"],
+    ]) {
+      const { stdout, stderr, status } = await run(args);
+      expect(status).toBe(0);
+      expect(stdout + stderr).not.toContain("\u001b");
+    }
   });
 
   test("stopped by a signal, it leaves nothing and keeps what was there", async () => {

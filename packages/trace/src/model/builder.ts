@@ -61,6 +61,14 @@ interface TrackStreams {
   lastEvent: number;
 }
 
+/** A track costs some kB, whatever is on it: a file of millions would fill the memory before anything is seen. */
+export const MAX_TRACKS: number = 2 ** 18;
+
+/** The trace is larger than can be held; shown to the user as it is. */
+export class TraceLimitError extends Error {
+  override readonly name = "TraceLimitError";
+}
+
 /** Lower than any time: nothing is late yet. Times must be finite. */
 const NOTHING_PASSED = -Number.MAX_VALUE;
 
@@ -108,7 +116,7 @@ export class TraceBuilder implements TraceSink {
           count > 0
             ? {
                 kind: "unmatched-end",
-                message: `${plural(count, "end")} without a begin on track ${trace.trackName(track)}`,
+                message: `${plural(count, "end")} without a begin on ${trackText(trace, track)}`,
                 count,
                 from: firstTs as Ns,
               }
@@ -117,7 +125,7 @@ export class TraceBuilder implements TraceSink {
       tooDeep: (track, count, ts) =>
         trace.setProblem(`too deep ${track}`, {
           kind: "unsupported",
-          message: `${plural(count, "slice")} in more than ${MAX_LANES} lanes left out on track ${trace.trackName(track)}`,
+          message: `${plural(count, "slice")} in more than ${MAX_LANES} lanes left out on ${trackText(trace, track)}`,
           count,
           to: ts as Ns,
         }),
@@ -149,6 +157,10 @@ export class TraceBuilder implements TraceSink {
   }
   track(info: TrackInfo): TrackId {
     if (info.parent !== undefined) this.#of(info.parent);
+    if (this.#streams.length >= MAX_TRACKS)
+      throw new TraceLimitError(
+        `the trace has more than ${MAX_TRACKS} tracks (threads, processes, counters …), more than kymo can show`,
+      );
     const id = this.#trace.addTrack(info);
     this.#streams.push({
       id,
@@ -410,6 +422,14 @@ interface Counted {
 
 const Arrival = { inTime: 0, late: 1, never: 2 } as const;
 type Arrival = (typeof Arrival)[keyof typeof Arrival];
+
+/** A track as messages call it. */
+function trackText(trace: BuiltTrace, id: TrackId): string {
+  const name = trace.trackName(id);
+  if (name !== "") return `track ${name}`;
+  const { kind, tid, pid, cpu } = trace.tracks[id]!;
+  return [kind, tid ?? pid ?? cpu].filter((part) => part !== undefined).join(" ");
+}
 
 function plural(count: number, noun: string): string {
   return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;

@@ -3,13 +3,14 @@
  * minima (node i over 2i and 2i + 1) once there are many.
  */
 const FEW = 32;
+const NO_TREE = new Float64Array(0);
 
 export class Lanes {
   length = 0;
   /** End of the last slice of each lane; Infinity while it is open. */
   #ends: number[] = [];
   /** Minima of the tree; its leaves are at [size, size + length). Size 0: no tree. */
-  #tree = new Float64Array(0);
+  #tree = NO_TREE;
   #size = 0;
 
   clear(): void {

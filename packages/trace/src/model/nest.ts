@@ -39,6 +39,12 @@ export interface NestHost {
   span(from: number, to: number): void;
 }
 
+// A trace may have a hundred thousand tracks of a few slices each: their arrays are made when they are needed.
+const NO_ENDS = new Float64Array(0);
+const NO_INTS = new Int32Array(0);
+const NO_FLAGS = new Uint8Array(0);
+const FIRST_ACTIVE = 8;
+
 export class Nest implements Target {
   readonly track: TrackId;
   /** Rows by lane. */
@@ -51,10 +57,10 @@ export class Nest implements Target {
   // The active slices, in the order they started; `#active` of them. One that ended at the current time may still
   // be there. Typed arrays: plain ones, truncated by `length`, made nesting four times slower.
   #active = 0;
-  #ends = new Float64Array(8);
-  #lanes = new Int32Array(8);
-  #ids = new Int32Array(8);
-  #begun = new Uint8Array(8);
+  #ends = NO_ENDS;
+  #lanes = NO_INTS;
+  #ids = NO_INTS;
+  #begun = NO_FLAGS;
   /** Some active slice ends after one that is around it: ends are not in order. */
   #tangled = false;
   /** When tangled: the ends of the active slices by time. Those that passed may still be among the slices above. */
@@ -114,9 +120,9 @@ export class Nest implements Target {
     }
     this.#laneEnds.clear();
     this.#active = 0;
-    this.#ends = new Float64Array(0);
-    this.#lanes = this.#ids = new Int32Array(0);
-    this.#begun = new Uint8Array(0);
+    this.#ends = NO_ENDS;
+    this.#lanes = this.#ids = NO_INTS;
+    this.#begun = NO_FLAGS;
   }
 
   take(block: PendingBlock, order: Uint32Array | undefined, from: number, to: number): void {
@@ -276,6 +282,13 @@ export class Nest implements Target {
   }
 
   #growActive(): void {
+    if (this.#ends.length === 0) {
+      this.#ends = new Float64Array(FIRST_ACTIVE);
+      this.#lanes = new Int32Array(FIRST_ACTIVE);
+      this.#ids = new Int32Array(FIRST_ACTIVE);
+      this.#begun = new Uint8Array(FIRST_ACTIVE);
+      return;
+    }
     this.#ends = enlarged(this.#ends);
     this.#lanes = enlarged(this.#lanes);
     this.#ids = enlarged(this.#ids);

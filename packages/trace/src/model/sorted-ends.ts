@@ -1,7 +1,11 @@
 /** Ends of active slices in ascending order, for counting without walking through them all. */
+
+/** Most tracks never need any: room is made with the first. */
+const NONE = new Float64Array(0);
+
 export class SortedEnds {
   /** In use: [head, tail). Removing the earliest moves only `head`. */
-  #ends = new Float64Array(64);
+  #ends = NONE;
   #head = 0;
   #tail = 0;
 

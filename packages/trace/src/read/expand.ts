@@ -1,9 +1,10 @@
 /**
  * Opens compressed streams through, piece by piece, with a limit on what they may grow to.
  *
- *     compressed chunks ─► pieces ≤ 8 KiB ─► Expander.push ─► expanded bytes (≤ 8.4 MB a piece)
+ *     compressed chunks ─► pieces ≤ 8 KiB ─► Expander.push ─► expanded bytes
  *
- * Deflate expands at most 1032 times, so a piece bounds the memory that one step can ask for.
+ * Deflate expands at most 1032 times, so a piece gives at most 8.4 MB. Zstd has no such bound (4 bytes may stand for
+ * 128 KiB): whoever takes the bytes checks the limits with each of them.
  */
 import { Gunzip } from "fflate";
 import { FormatError } from "../formats/format.ts";

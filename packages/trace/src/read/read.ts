@@ -7,6 +7,7 @@
  */
 import { type Format, FormatError, type StreamReader } from "../formats/format.ts";
 import { formats as registry } from "../formats/registry.gen.ts";
+import { TraceLimitError } from "../model/builder.ts";
 import type { TraceSink } from "../model/sink.ts";
 import { describeHead, detectFormat, HEAD_BYTES } from "./detect.ts";
 import {
@@ -112,9 +113,16 @@ class Drive {
       const piece = bytes.subarray(at, at + PIECE_BYTES);
       this.#bytesRead += piece.length;
       const pieces: Uint8Array[] = [];
+      let total = this.#bytesExpanded;
       try {
-        this.#expander.push(piece, (expanded) => pieces.push(expanded));
+        this.#expander.push(piece, (expanded) => {
+          // At once: 8 KiB of zstd can hold 256 MiB.
+          total += expanded.length;
+          checkExpansion(this.#name, this.#bytesRead, total, this.#options);
+          pieces.push(expanded);
+        });
       } catch (error) {
+        if (error instanceof FormatError) throw error;
         for (const expanded of pieces) await this.#expanded(expanded);
         this.#damaged(error as Error);
         return false;
@@ -143,7 +151,7 @@ class Drive {
     }
     if (this.#bytesExpanded === 0) throw this.#nothing(wrong);
     if (this.#reader === undefined) await this.#choose();
-    this.#reader!.end();
+    this.#within(() => this.#reader!.end());
     const message = this.#damage ?? wrong;
     if (message !== undefined)
       this.#sink.problem({
@@ -194,7 +202,7 @@ class Drive {
   }
 
   async #push(bytes: Uint8Array): Promise<void> {
-    this.#reader!.push(bytes);
+    this.#within(() => this.#reader!.push(bytes));
     await this.#options.drain?.();
     if (this.#options.onProgress && this.#bytesRead - this.#lastProgress >= PUSH_BYTES) {
       this.#lastProgress = this.#bytesRead;
@@ -204,6 +212,16 @@ class Drive {
     await nextTurn();
     this.#lastYield = performance.now();
     this.#options.signal?.throwIfAborted();
+  }
+
+  /** What the sink can't hold, with the place in the file. */
+  #within(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof TraceLimitError)) throw error;
+      throw new FormatError(this.#name, this.#bytesExpanded, error.message);
+    }
   }
 
   /** Reported at the end, so that what was read before comes first. */
