@@ -2,6 +2,7 @@
 import { FormatError } from "@kymo/trace";
 import { nearest } from "./arguments.ts";
 import { type Command, UsageError, UserError } from "./command.ts";
+import { printable } from "./printable.ts";
 import { version } from "./version.ts";
 
 export { version };
@@ -69,7 +70,7 @@ function explain(error: unknown, name: string | undefined): number {
     return 2;
   }
   if (error instanceof FormatError) {
-    console.error(error.message);
+    console.error(printable(error.message));
     return 1;
   }
   const code = (error as NodeJS.ErrnoException | undefined)?.code;

@@ -145,21 +145,31 @@ interface Target {
   readonly isNew: boolean;
 }
 
-async function targetOf(given: string): Promise<Target> {
+/**
+ * The file that a result for `given` is renamed to: links keep pointing where they do. Undefined for devices and pipes,
+ * which are written as they are: renaming onto /dev/null would replace it.
+ * @throws UserError for a directory
+ */
+export async function renameTarget(given: string): Promise<string | undefined> {
   const found = await stat(given).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
   if (found?.isDirectory())
     throw new UserError(`${given} is a directory; a file to write was expected`);
-  if (found !== undefined && !found.isFile()) return { path: given, file: given, isNew: false };
-  // A link keeps pointing where it does.
-  const file = found === undefined ? given : await realpath(given);
+  if (found === undefined) return given;
+  return found.isFile() ? realpath(given) : undefined;
+}
+
+async function targetOf(given: string): Promise<Target> {
+  const file = await renameTarget(given);
+  if (file === undefined) return { path: given, file: given, isNew: false };
   const name = `.${path.basename(file)}.kymo-${randomBytes(4).toString("hex")}.tmp`;
   return { path: file, file: path.join(path.dirname(file), name), isNew: true };
 }
 
-function inWords(error: unknown, path: string): unknown {
+/** A failure of writing `path` as a UserError; any other error as it is. */
+export function inWords(error: unknown, path: string): unknown {
   const shown = path === "-" ? "standard output" : path;
   switch ((error as NodeJS.ErrnoException).code) {
     case "ENOENT":
@@ -173,7 +183,7 @@ function inWords(error: unknown, path: string): unknown {
     case "EDQUOT":
       return new UserError(
         `${shown}: the disk is full; nothing was left behind`,
-        "free some space, or write a smaller format: OUT.pftrace or OUT.json.gz",
+        "free some space, or write to another disk",
       );
     case "EFBIG":
       return new UserError(`${shown}: the file would be larger than is allowed here`, "ulimit -f");

@@ -36,9 +36,10 @@ export class BlockColumn {
     this.hasNulls = true;
     this.valid[at >> 3]! &= ~(1 << (at & 7));
   }
-  /** An integer of at most 2⁵³, rounded down. */
+  /** An integer, exact to 2⁵³ and rounded down; NULL where it does not fit 64 bits. */
   setBigint(at: number, value: number): void {
     const high = Math.floor(value / 2 ** 32);
+    if ((high | 0) !== high) this.setNull(at);
     this.words[2 * at] = value - high * 2 ** 32;
     this.words[2 * at + 1] = high;
   }
@@ -167,14 +168,14 @@ export function wholeNumbers<Part>(
   return { name, type: "bigint", fill };
 }
 
-/** Times since the origin as absolute BIGINT ns. Over two halves: a BigInt here costs 30 ×. */
+/** Times since the origin as absolute BIGINT ns, NULL where that is beyond 64 bits. Over two halves: a BigInt here costs 30 ×. */
 export function time<Part>(
   name: string,
   originNs: bigint,
   of: (part: Part) => Float64Array,
 ): Column<Part> {
   const originLow = Number(BigInt.asUintN(32, originNs));
-  const originHigh = Number(BigInt.asIntN(32, originNs >> 32n));
+  const originHigh = Number(originNs >> 32n);
   const fill: Column<Part>["fill"] = (out, part, from, count, at) => {
     const values = of(part);
     const { words } = out;
@@ -183,12 +184,13 @@ export function time<Part>(
       const high = Math.floor(sum / 2 ** 32);
       words[2 * (at + i)] = sum - high * 2 ** 32;
       words[2 * (at + i) + 1] = high + originHigh;
+      if (((high + originHigh) | 0) !== high + originHigh) out.setNull(at + i);
     }
   };
   return { name, type: "bigint", fill };
 }
 
-/** The durations of chunks, −1 while open. */
+/** The durations of chunks, −1 while open, NULL beyond 64 bits. */
 export function duration<Part>(
   name: string,
   of: (part: Part) => {

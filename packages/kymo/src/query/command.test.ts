@@ -112,10 +112,10 @@ describe("query", () => {
   });
 
   test.each([
-    [["query", "FILE", "SELECT 1", "-o", "/nonexistent/x"], "there is no directory for it"],
+    [["query", "FILE", "SELECT 1", "-o", "/nonexistent/x"], "its directory does not exist"],
     [
       ["query", "FILE", "SELECT 1", "--format", "parquet", "-o", "/nonexistent/x"],
-      "there is no directory for it",
+      "its directory does not exist",
     ],
     [["query", "FILE", "--file", "/nonexistent/q.sql"], "the SQL could not be read"],
   ])("what cannot be opened: %j", (args, message) => {
@@ -198,10 +198,11 @@ describe.each(["query", "info"])("%s: files that are no trace", (command) => {
     const cut = path.join(dir, "cut.json");
     writeFileSync(cut, readFileSync(file).subarray(0, -60));
     const { status, err } = kymo([command, cut, ...rest]);
-    expect([status, err]).toEqual([0, ""]);
+    // The problem is in what `info` prints; rows of a query can't show it.
+    const note = command === "query" ? expect.stringMatching(/^note: .* ends before/) : "";
+    expect([status, err]).toEqual([0, note]);
   });
-  testNeeding("setpriv")("a file that may not be read: words, exit 1", () => {
-    if (process.getuid?.() !== 0) return;
+  testNeeding("root", "setpriv")("a file that may not be read: words, exit 1", () => {
     const secret = path.join(dir, "secret.json");
     writeFileSync(secret, readFileSync(file), { mode: 0o600 });
     // Another user who can reach the checkout and the directory, but not the file.

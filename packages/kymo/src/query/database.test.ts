@@ -50,6 +50,30 @@ describe("tables", () => {
     ]);
   });
 
+  test("times that 64 bits do not hold are NULL", async () => {
+    const builder = new TraceBuilder();
+    builder.clock({ domain: "monotonic", originNs: 5n, errorNs: 0 });
+    const track = builder.track({ kind: "custom", name: "t" });
+    const name = builder.string("n");
+    for (const [ts, dur] of [
+      [-1e30, 1],
+      [0, 1e300],
+      [7, 2 ** 40],
+      [1e19, 2],
+    ] as const)
+      builder.slice(track, ts as Ns, dur as Ns, name, EMPTY_STRING, NO_ARGS);
+    builder.close();
+    const far = await openDatabase(builder.trace);
+    const { rows: found } = await far.query("SELECT ts, dur FROM slice ORDER BY id");
+    far.close();
+    expect(found).toEqual([
+      [null, 1],
+      [5, null],
+      [12, 2 ** 40],
+      [null, 2],
+    ]);
+  });
+
   test("thread, process, track", async () => {
     expect(await objects("FROM thread")).toEqual([
       {

@@ -6,6 +6,7 @@ import { readTraceFile } from "../../files/open.ts";
 import { OutputFile } from "../../files/output.ts";
 import { helpFlags, nearest, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
+import { printable } from "../printable.ts";
 
 const flags = {
   to: { type: "string", value: "FORMAT", help: "format to write (default: by OUT's extension)" },
@@ -155,7 +156,7 @@ function reportProblems(problems: readonly Problem[], total: number): void {
   console.error(`${total} ${total === 1 ? "problem" : "problems"} in the input:`);
   for (const { message, count } of problems.slice(0, SHOWN_PROBLEMS))
     console.error(
-      `  ${count !== undefined && count > 1 ? `${count.toLocaleString("en")} × ` : ""}${message}`,
+      `  ${count !== undefined && count > 1 ? `${count.toLocaleString("en")} × ` : ""}${printable(message)}`,
     );
   if (total > SHOWN_PROBLEMS)
     console.error(`  … and ${total - SHOWN_PROBLEMS} more: kymo info shows them`);

@@ -13,6 +13,7 @@ import { readTraceFile } from "../../files/open.ts";
 import { problemMeanings, type TraceContents, traceContents } from "../../query/summary.ts";
 import { helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
+import { printable } from "../printable.ts";
 
 const flags = {
   json: { type: "boolean", help: "print one JSON object" },
@@ -272,10 +273,6 @@ function columns(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Names come from the traced machine: no control character reaches the terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, "�");
-}
 function count(value: number): string {
   return value.toLocaleString("en-US");
 }

@@ -1,14 +1,15 @@
 /** `kymo query`: SQL over a trace file, as a table, CSV, JSON, Arrow or Parquet. */
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream } from "node:fs";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Problem } from "@kymo/trace";
 import { openTraceFile } from "../../files/open.ts";
+import { inWords, OutputFile, renameTarget } from "../../files/output.ts";
 import type { OpenOptions, QueryDatabase, QueryStream } from "../../query/database.ts";
 import { helpFlags, nearest, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
+import { printable } from "../printable.ts";
 
 const flags = {
   format: {
@@ -68,6 +69,7 @@ Examples:
       throw new UsageError("the trace and the SQL can not both be standard input");
     const sql = await readSql(values.file, given);
     const trace = await openTraceFile(file);
+    noteDamage(trace.problems);
     const { openDatabase } = await import("../../query/database.ts");
     const run = async <Result>(
       options: OpenOptions,
@@ -88,6 +90,15 @@ Examples:
     return 0;
   },
 };
+
+/** Rows of half a file look like any others: what is missing must be said. */
+function noteDamage(problems: readonly Problem[]): void {
+  const damage = problems.filter(({ kind }) => kind === "truncated" || kind === "malformed");
+  if (damage.length === 0) return;
+  const [first] = damage;
+  console.error(`note: ${printable(first!.message)}`);
+  console.error("  all problems of the trace: FROM problem");
+}
 
 function formatOf(name: string): Format {
   const format = formats.find((known) => known === name);
@@ -136,49 +147,24 @@ async function* lines(source: AsyncIterable<string>): AsyncGenerator<string> {
   for await (const line of source) yield `${line}\n`;
 }
 
-/** Waits for the reader of standard output, whatever the size of the result. */
-async function writePieces(pieces: Pieces, output: string | undefined): Promise<void> {
-  const source = Readable.from(pieces, { objectMode: false });
-  if (output !== undefined) {
-    await pipeline(source, createWriteStream(output, { mode: 0o600 })).catch((error: unknown) => {
-      throw outputError(error, output);
-    });
-    return;
-  }
-  await toStandardOutput(source);
-}
-
-function outputError(error: unknown, output: string): unknown {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return new UserError(`${output} can not be written: there is no directory for it`);
-    case "EACCES":
-    case "EPERM":
-    case "EROFS":
-      return new UserError(`${output} can not be written: you may not write there`);
-    case "EISDIR":
-      return new UserError(`${output} can not be written: it is a directory`);
-    case "ENOSPC":
-      return new UserError(`${output} can not be written: the disk is full`);
-    default:
-      return error;
-  }
-}
-
-async function toStandardOutput(source: Readable): Promise<void> {
+/** Waits for whoever reads the output, whatever the size of the result; a file appears only when it is whole. */
+async function writePieces(pieces: Pieces, output = "-"): Promise<void> {
+  const file = await OutputFile.create(output, { gzip: false });
   try {
-    // Node never closes standard output itself; `end: false` says the same.
-    await pipeline(source, process.stdout, { end: false });
+    for await (const piece of pieces) {
+      file.write(typeof piece === "string" ? Buffer.from(piece) : piece);
+      await file.drain();
+    }
+    await file.finish();
   } catch (error) {
-    // The reader (head, less) has seen enough.
-    if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
+    await file.abort();
+    throw error;
   }
 }
 
 /**
  * DuckDB writes the file itself: the one path that this database may write. It is made under another name beside the
- * output and renamed when whole; for standard output, in a directory of its own.
+ * output and renamed when whole; for standard output, pipes and devices, in a directory of its own.
  */
 async function writeParquet(
   run: <Result>(
@@ -186,28 +172,25 @@ async function writeParquet(
     use: (database: QueryDatabase) => Promise<Result>,
   ) => Promise<Result>,
   sql: string,
-  output: string | undefined,
+  output = "-",
 ): Promise<void> {
+  const fail = (error: unknown): never => {
+    throw inWords(error, output);
+  };
+  const target = output === "-" ? undefined : await renameTarget(output).catch(fail);
   const directory =
-    output === undefined
+    target === undefined
       ? await mkdtemp(path.join(tmpdir(), "kymo-query-"))
-      : path.dirname(path.resolve(output));
-  const writable = path.join(
-    directory,
-    `.${path.basename(output ?? "result")}.${process.pid}.parquet`,
-  );
+      : path.dirname(path.resolve(target));
+  const name = `.${path.basename(target ?? "result")}.${process.pid}.parquet`;
+  const writable = path.join(directory, name);
   try {
     // Found out before the work, in words.
-    await writeFile(writable, "", { mode: 0o600 }).catch((error: unknown) => {
-      throw outputError(error, output ?? writable);
-    });
+    await writeFile(writable, "", { mode: 0o600 }).catch(fail);
     await run({ writable }, (database) => database.writeParquet(sql));
-    if (output === undefined) await toStandardOutput(createReadStream(writable));
-    else
-      await rename(writable, output).catch((error: unknown) => {
-        throw outputError(error, output);
-      });
+    if (target === undefined) await writePieces(createReadStream(writable), output);
+    else await rename(writable, target).catch(fail);
   } finally {
-    await rm(output === undefined ? directory : writable, { recursive: true, force: true });
+    await rm(target === undefined ? directory : writable, { recursive: true, force: true });
   }
 }
