@@ -195,17 +195,26 @@ describe("scheduling", () => {
     expect(lines).toEqual(["10 switch cpu0: - R -> task41", "20 switch cpu0: task41 D -> -"]);
   });
 
+  const waking = (ts: number, flags: number, tid = 7) =>
+    rawSample(at(2, tid, ts), 36, (raw) => {
+      raw.setUint8(2, flags);
+      putText(raw, 8, "sleeper");
+      raw.setInt32(24, 42, true);
+      raw.setInt32(32, 1, true);
+    });
   test("a wakeup from an interrupt has no waker", () => {
-    const waking = (ts: number, flags: number) =>
-      rawSample(at(2, 7, ts), 36, (raw) => {
-        raw.setUint8(2, flags);
-        putText(raw, 8, "sleeper");
-        raw.setInt32(24, 42, true);
-        raw.setInt32(32, 1, true);
-      });
     expect(decode([[waking(1, 0), waking(2, 0x08)]]).lines).toEqual([
       "1 waking sleeper by thread 7 on 1",
       "2 waking sleeper by - on 1",
+    ]);
+  });
+
+  test("a task that gave its ids back is still the waker", () => {
+    const { lines } = decode([[waking(1, 0, -1), switchRecord(2, 0, 0, 41), waking(3, 0, -1)]]);
+    expect(lines).toEqual([
+      "1 waking sleeper by - on 1",
+      "2 switch cpu0: - R -> task41",
+      "3 waking sleeper by task41 on 1",
     ]);
   });
 

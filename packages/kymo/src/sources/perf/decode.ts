@@ -214,7 +214,7 @@ export class PerfDecoder {
           previousTid === 0
             ? undefined
             : (this.#tasks.known(previousTid) ??
-              this.#named(previousTid, u32[(at + 16) >> 2]!, u8, at + layout.prevComm));
+              this.#named(previousTid, livePid(i32[(at + 16) >> 2]!), u8, at + layout.prevComm));
         const next =
           nextTid === 0
             ? undefined
@@ -243,9 +243,8 @@ export class PerfDecoder {
         const tid = i32[(at + layout.pid) >> 2]!;
         if (tid === 0) return;
         const task = this.#tasks.known(tid) ?? this.#named(tid, undefined, u8, at + layout.comm);
-        const wakerTid = u32[(at + 20) >> 2]!;
         const interrupt = (u8[at + layout.flags]! & kernelInterruptFlags) !== 0;
-        const waker = interrupt || wakerTid === 0 ? NO_TRACK : this.#taskOf(source).track;
+        const waker = interrupt ? NO_TRACK : this.#waker(source);
         this.#sink.waking(task.track, ts, waker, i32[(at + layout.targetCpu) >> 2]!);
         return;
       }
@@ -311,6 +310,15 @@ export class PerfDecoder {
     const { i32 } = source.bytes;
     const tid = i32[(source.at + 20) >> 2]!;
     return this.#tasks.known(tid) ?? this.#tasks.task(tid, i32[(source.at + 16) >> 2]!);
+  }
+
+  /** Who runs where the event came from; NO_TRACK for the idle task and for one that is not known. */
+  #waker(source: RecordSource): TrackId {
+    const tid = source.bytes.i32[(source.at + 20) >> 2]!;
+    if (tid > 0) return this.#taskOf(source).track;
+    // A task wakes its parent after it gave its ids back: it is still the one that was switched to last.
+    const running = tid < 0 ? this.#runningOn[source.cpu]! : 0;
+    return running > 0 ? (this.#tasks.known(running)?.track ?? NO_TRACK) : NO_TRACK;
   }
 
   /** A task seen for the first time, by an event that says its name. */
@@ -537,4 +545,9 @@ const signalNames: ReadonlyMap<number, string> = new Map(
 );
 function signalName(signal: number): string {
   return signalNames.get(signal) ?? `signal ${signal}`;
+}
+
+/** The kernel says pid −1 of a task that gave its ids back when it exited. */
+function livePid(pid: number): number | undefined {
+  return pid < 0 ? undefined : pid;
 }
