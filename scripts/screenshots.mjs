@@ -54,6 +54,8 @@ async function takeAll(url, colorScheme) {
     const suffix = `${hash === "" ? "" : `#${hash}`}`;
     await page.goto(from + suffix);
     await shown(page);
+    // Whose machine it was is no part of the picture.
+    await page.addStyleTag({ content: ".topbar .facts > :nth-child(n + 4) { display: none }" });
     await act(page);
     await settled(page);
     await page.screenshot({ path: path.join(out, `${name}-${colorScheme}.png`) });

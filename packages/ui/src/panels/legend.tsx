@@ -6,15 +6,26 @@ import { formatDuration } from "../words.ts";
 import { colorOf } from "./fill.ts";
 
 const entries = [
-  { state: "running", text: "Running", more: "on a CPU" },
-  { state: "runnable", text: "Runnable", more: "ready, waits for a CPU" },
-  { state: "preempted", text: "Preempted", more: "taken off its CPU, waits for one again" },
+  { state: "running", text: "Running", wide: " on a CPU", more: "on a CPU" },
+  {
+    state: "runnable",
+    text: "Runnable",
+    wide: ", waits for a CPU",
+    more: "ready, waits for a CPU",
+  },
+  {
+    state: "preempted",
+    text: "Preempted",
+    wide: "",
+    more: "taken off its CPU, waits for one again",
+  },
   {
     state: "uninterruptible",
     text: "Uninterruptible",
+    wide: " (disk, kernel)",
     more: "waits in the kernel, usually for a disk",
   },
-  { state: "sleeping", text: "Sleeping", more: "waits for something to happen" },
+  { state: "sleeping", text: "Sleeping", wide: "", more: "waits for something to happen" },
 ] as const;
 
 export function Legend({ page }: { page: Page }) {
@@ -28,7 +39,7 @@ export function Legend({ page }: { page: Page }) {
         {kinds.has("thread_state") && (
           <section class="entry-group" aria-label="Thread states">
             <span class="what">Threads</span>
-            {entries.map(({ state, text, more }) => {
+            {entries.map(({ state, text, wide, more }) => {
               const { rgb, alpha, hatch } = stateInk(store.theme.value, state);
               const color = hexOf(rgb, alpha);
               const style =
@@ -40,7 +51,10 @@ export function Legend({ page }: { page: Page }) {
               return (
                 <span class="entry" key={state} title={more}>
                   <i class={state} style={style} />
-                  {text}
+                  <span>
+                    {text}
+                    {wide && <span class="wide">{wide}</span>}
+                  </span>
                 </span>
               );
             })}

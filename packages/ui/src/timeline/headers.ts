@@ -131,7 +131,9 @@ export class Headers {
     element.title = [node.title, node.idText, node.facts].filter(Boolean).join(" · ");
     line.chevron.textContent = item.expandable ? (item.expanded ? "▾" : "▸") : "";
     line.title.textContent = node.title;
-    line.id.textContent = node.idText.replace(/^(pid|tid) /, "");
+    // A group's facts name its size already.
+    const id = node.kind === "group" && parts.length > 0 ? "" : node.idText;
+    line.id.textContent = id.replace(/^(pid|tid) /, "");
     line.facts.replaceChildren(...parts.map(partElement));
     const timed = node.kind === "process" || node.kind === "thread";
     const hasBar = timed && / CPU\b/.test(node.facts) && item.height >= 26;
