@@ -121,6 +121,8 @@ export class Sequence {
   /** Which declared event type a name stands for, in a kymo sequence. */
   readonly types: IidMap<number> = new IidMap();
   private interned = 0;
+  /** Over one interned entry; most packets of a fresh sequence have some. */
+  private readonly entry = new Cursor();
 
   clock = 0;
   trackHigh = 0;
@@ -202,7 +204,7 @@ export class Sequence {
 
   /** Takes InternedData. @returns how many entries were left out because there are too many */
   intern(message: ProtoReader): number {
-    const entry = new Cursor();
+    const { entry } = this;
     let left = 0;
     while (message.next()) {
       const { field } = message;
