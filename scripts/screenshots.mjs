@@ -55,7 +55,9 @@ async function takeAll(url, colorScheme) {
     await page.goto(from + suffix);
     await shown(page);
     // Whose machine it was is no part of the picture.
-    await page.addStyleTag({ content: ".topbar .facts > :nth-child(n + 4) { display: none }" });
+    await page.evaluate(() =>
+      document.styleSheets[0].insertRule(".topbar .facts > :nth-child(n + 4) { display: none }"),
+    );
     await act(page);
     await settled(page);
     await page.screenshot({ path: path.join(out, `${name}-${colorScheme}.png`) });

@@ -1,3 +1,4 @@
+import type { ProblemKind } from "@kymo/trace";
 import type { Page } from "../page.tsx";
 import { formatCount, formatDuration, shortCommand } from "../words.ts";
 
@@ -148,14 +149,18 @@ function SearchBox({ page }: { page: Page }) {
   );
 }
 
+/** Events are missing; the other kinds say how to read what is there. */
+const severeKinds = new Set<ProblemKind>(["lost-events", "truncated", "malformed"]);
+
 function Problems({ page: { store } }: { page: Page }) {
   const count = store.problems.value.length;
+  const severe = store.problems.value.some(({ kind }) => severeKinds.has(kind));
   if (count === 0) return null;
   const lost = store.summary.value?.lostEvents ?? 0;
   return (
     <button
       type="button"
-      class="badge"
+      class={severe ? "badge" : "badge mild"}
       onClick={() => store.showTab("log")}
       title="What was lost or odd in this file"
     >
