@@ -1,5 +1,5 @@
 /** A sink in front of another that counts the events and keeps the problems that pass. */
-import type { Problem, TraceSink } from "@kymo/trace";
+import { forward, type Problem, type TraceSink } from "@kymo/trace";
 
 /** Problems kept word for word; beyond that only counted. */
 const MAX_KEPT = 100;
@@ -16,21 +16,12 @@ export function countEvents(to: TraceSink): EventCount {
   let problemCount = 0;
   const problems: Problem[] = [];
   const sink: TraceSink = {
-    clock: (clock) => to.clock(clock),
-    clockSnapshot: (readings) => to.clockSnapshot(readings),
-    metadata: (key, value) => to.metadata(key, value),
-    string: (text) => to.string(text),
-    track: (info) => to.track(info),
-    eventType: (info) => to.eventType(info),
-    frame: (info) => to.frame(info),
-    stack: (parent, frame) => to.stack(parent, frame),
-    args: to.args,
+    ...forward(to),
     // A begin and its end are one slice.
     begin: (track, ts, name, category, args) => {
       events++;
       to.begin(track, ts, name, category, args);
     },
-    end: (track, ts, args) => to.end(track, ts, args),
     slice: (track, ts, dur, name, category, args) => {
       events++;
       to.slice(track, ts, dur, name, category, args);
@@ -76,8 +67,6 @@ export function countEvents(to: TraceSink): EventCount {
       if (problems.length < MAX_KEPT) problems.push(problem);
       to.problem(problem);
     },
-    watermark: (ts) => to.watermark(ts),
-    close: () => to.close(),
   };
   return {
     sink,

@@ -3,11 +3,7 @@ import type {
   ClockDomain,
   ClockInfo,
   EventTypeInfo,
-  FlowBind,
-  FlowStep,
   FrameInfo,
-  LifeKind,
-  LogLevel,
   Problem,
   TrackInfo,
 } from "./sink.ts";
@@ -115,10 +111,6 @@ export const CODE: { readonly [Call in BatchCall]: number } = Object.fromEntries
   BATCH_CALLS.map((call, code) => [call, code]),
 ) as { [Call in BatchCall]: number };
 
-export const LIFE_KINDS: readonly LifeKind[] = ["start", "rename", "exec", "exit"];
-export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
-export const FLOW_STEPS: readonly FlowStep[] = ["start", "step", "end"];
-export const FLOW_BINDS: readonly FlowBind[] = ["last", "enclosing", "next"];
 /** A longer integer (1024 bits) is kept as a real. */
 export const MAX_BIG_WORDS = 32;
 

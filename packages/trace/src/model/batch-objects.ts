@@ -7,6 +7,7 @@ import type {
   Problem,
   TrackInfo,
 } from "./sink.ts";
+import { CLOCK_DOMAINS, FIELD_TYPES, PROBLEM_KINDS, TRACK_KINDS } from "./words.ts";
 
 type Check = (value: unknown) => boolean;
 const isText: Check = (value) => typeof value === "string";
@@ -14,15 +15,15 @@ const isNumber: Check = (value) => typeof value === "number";
 const isBool: Check = (value) => typeof value === "boolean";
 const isBig: Check = (value) => typeof value === "bigint";
 const oneOf =
-  (...names: readonly string[]): Check =>
+  (names: readonly string[]): Check =>
   (value) =>
     names.includes(value as string);
 
-const isDomain = oneOf("monotonic", "boottime", "realtime", "tsc", "unknown");
+const isDomain = oneOf(CLOCK_DOMAINS);
 
 const CLOCK = { domain: isDomain, originNs: isBig, errorNs: isNumber };
 const TRACK = {
-  kind: oneOf("host", "process", "thread", "cpu", "counter", "async", "custom"),
+  kind: oneOf(TRACK_KINDS),
   name: isText,
 };
 const TRACK_OPTIONAL = {
@@ -43,17 +44,9 @@ const FRAME_OPTIONAL = {
   address: isBig,
   inlined: isBool,
 };
-const FIELD = { name: isText, type: oneOf("int", "real", "text", "bool", "bytes") };
+const FIELD = { name: isText, type: oneOf(FIELD_TYPES) };
 const PROBLEM = {
-  kind: oneOf(
-    "lost-events",
-    "truncated",
-    "malformed",
-    "unsupported",
-    "unmatched-end",
-    "late",
-    "clock",
-  ),
+  kind: oneOf(PROBLEM_KINDS),
   message: isText,
 };
 const PROBLEM_OPTIONAL = {

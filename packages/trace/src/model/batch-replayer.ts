@@ -8,10 +8,6 @@ import {
   type BatchCall,
   type BatchObject,
   type EventBatch,
-  FLOW_BINDS,
-  FLOW_STEPS,
-  LIFE_KINDS,
-  LOG_LEVELS,
   MAX_BIG_WORDS,
   OPERANDS,
 } from "./batch-calls.ts";
@@ -36,6 +32,7 @@ import {
   type TraceSink,
   type TrackId,
 } from "./sink.ts";
+import { FLOW_BINDS, FLOW_STEPS, LIFE_KINDS, LOG_LEVELS } from "./words.ts";
 
 /** The batch is damaged, or not the next one of its sink. */
 export class BatchError extends Error {

@@ -4,10 +4,6 @@ import {
   type BatchObject,
   CODE,
   type EventBatch,
-  FLOW_BINDS,
-  FLOW_STEPS,
-  LIFE_KINDS,
-  LOG_LEVELS,
   MAX_BIG_WORDS,
 } from "./batch-calls.ts";
 import {
@@ -34,6 +30,7 @@ import {
 } from "./sink.ts";
 import { Frames, Stacks } from "./stacks.ts";
 import { StringTable } from "./strings.ts";
+import { FLOW_BINDS, FLOW_STEPS, LIFE_KINDS, LOG_LEVELS } from "./words.ts";
 
 /** Records every call until `flush` takes them away. */
 export class BatchSink implements TraceSink {

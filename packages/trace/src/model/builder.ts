@@ -9,7 +9,6 @@
  */
 import { BuiltTrace } from "./built-trace.ts";
 import { COUNTER, type FlatColumns, type FlatKind, FlatTarget, INSTANT, SAMPLE } from "./flat.ts";
-import { FLOW_STEPS } from "./flows.ts";
 import {
   BEGIN,
   END,
@@ -48,6 +47,7 @@ import {
 import { SortedList } from "./sorted-list.ts";
 import { Stream } from "./stream.ts";
 import type { LifeEvent, LogEntry, Trace } from "./trace.ts";
+import { FLOW_STEPS } from "./words.ts";
 
 /** What one track's events wait in; made when the first of a kind comes. */
 interface TrackStreams {

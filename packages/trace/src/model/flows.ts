@@ -3,8 +3,6 @@
 import { enlarged } from "./rows.ts";
 import type { FlowTable } from "./trace.ts";
 
-export const FLOW_STEPS = ["start", "step", "end"] as const;
-
 export class Flows implements FlowTable {
   length = 0;
   id: BigUint64Array = new BigUint64Array(16);

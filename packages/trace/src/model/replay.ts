@@ -14,7 +14,6 @@ import { WAKING } from "./sched.ts";
 import {
   type ArgSetId,
   type EventTypeId,
-  type FlowStep,
   type FrameId,
   NO_ARGS,
   NO_STACK,
@@ -27,10 +26,10 @@ import {
 } from "./sink.ts";
 import { SliceCursor } from "./slice-calls.ts";
 import { type AnyRow, type Chunk, durationAt, type Row, type Trace } from "./trace.ts";
+import { FLOW_STEPS } from "./words.ts";
 
 /** Writers put out their bytes at watermarks. */
 const CALLS_PER_WATERMARK = 8192;
-const FLOW_STEPS: readonly FlowStep[] = ["start", "step", "end"];
 
 /** Something to replay; `call` makes one call and sets `ts` to the time of the next, Infinity at the end. */
 interface Player extends Cursor {

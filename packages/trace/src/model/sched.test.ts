@@ -149,9 +149,9 @@ test("a CPU's row says what runs there, and a thread runs in one place at a time
       const onCpus: string[] = [];
       const onThreads: string[] = [];
       for (const line of dumpEvents(trace).split("\n")) {
-        const sched = /^(\d+) sched cpu (\d): (\S+) (thread \d+ .*) priority/.exec(line);
+        const sched = /^(\d+) sched cpu (\d): (\S+) (thread \d+ .*) priority/s.exec(line);
         if (sched) onCpus.push(`${sched[1]} ${sched[2]} ${sched[3]} ${sched[4]}`);
-        const state = /^(\d+) thread_state (thread \d+ .*): (\S+) Running cpu (\d)$/.exec(line);
+        const state = /^(\d+) thread_state (thread \d+ .*): (\S+) Running cpu (\d)$/s.exec(line);
         if (state) onThreads.push(`${state[1]} ${state[4]} ${state[3]} ${state[2]}`);
       }
       expect(onCpus.sort()).toEqual(onThreads.sort());
@@ -161,6 +161,7 @@ test("a CPU's row says what runs there, and a thread runs in one place at a time
 function statesBuilt(trace: Trace, thread: number): string[] {
   const label = new RegExp(
     `^(\\d+) thread_state thread ${trace.tracks[thread]!.tid} .*: (\\S+) (\\S+?\\+?)( cpu \\d)?( by .*)?$`,
+    "s", // a name may hold U+2028, which "." alone does not match
   );
   return dumpEvents(trace)
     .split("\n")

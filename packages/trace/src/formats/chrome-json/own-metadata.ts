@@ -1,5 +1,6 @@
 /** What kymo's own writer says in metadata events beside the format (write-rows.ts), read back. */
 import type { ClockDomain, ClockInfo, Problem } from "../../model/sink.ts";
+import { CLOCK_DOMAINS, PROBLEM_KINDS } from "../../model/words.ts";
 import type { ProcessEntry, ThreadEntry } from "./tracks.ts";
 import { isRecord, type JsonRecord } from "./values.ts";
 
@@ -9,16 +10,8 @@ export const chromeClocks: { readonly [name: string]: ClockDomain } = {
   LINUX_CLOCK_BOOTTIME: "boottime",
   LINUX_CLOCK_REALTIME: "realtime",
 };
-const clockDomains = new Set<unknown>(["monotonic", "boottime", "realtime", "tsc", "unknown"]);
-const problemKinds = new Set<unknown>([
-  "lost-events",
-  "truncated",
-  "malformed",
-  "unsupported",
-  "unmatched-end",
-  "late",
-  "clock",
-]);
+const clockDomains = new Set<unknown>(CLOCK_DOMAINS);
+const problemKinds = new Set<unknown>(PROBLEM_KINDS);
 
 /** "kymo_clock"; undefined when it is not as written. */
 export function ownClock({ domain, origin_ns: origin }: JsonRecord): ClockInfo | undefined {

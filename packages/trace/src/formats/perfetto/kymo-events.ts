@@ -3,39 +3,28 @@ import {
   type ClockDomain,
   type EventTypeId,
   type EventTypeInfo,
-  type FlowBind,
-  type FlowStep,
-  type LifeKind,
-  type LogLevel,
   NO_STACK,
   NO_TRACK,
   type Ns,
   type Problem,
-  type ProblemKind,
   type StackId,
   type TrackId,
 } from "../../model/sink.ts";
+import {
+  CLOCK_DOMAINS,
+  FIELD_TYPES,
+  FLOW_BINDS,
+  FLOW_STEPS,
+  LIFE_KINDS,
+  LOG_LEVELS,
+  PROBLEM_KINDS,
+} from "../../model/words.ts";
 import type { ReaderContext } from "./context.ts";
 import { KymoEvent, SCHEMA_VERSION } from "./kymo.ts";
 import type { Sequence } from "./sequence.ts";
 import type { TrackTable } from "./track-table.ts";
 
 type Fields = ReadonlyMap<string, number | bigint | string | boolean>;
-const DOMAINS: readonly string[] = ["monotonic", "boottime", "realtime", "tsc", "unknown"];
-const KINDS: readonly string[] = [
-  "lost-events",
-  "truncated",
-  "malformed",
-  "unsupported",
-  "unmatched-end",
-  "late",
-  "clock",
-];
-const LIVES: readonly string[] = ["start", "rename", "exec", "exit"];
-const LEVELS: readonly string[] = ["debug", "info", "warning", "error"];
-const STEPS: readonly string[] = ["start", "step", "end"];
-const BINDS: readonly string[] = ["last", "enclosing", "next"];
-const FIELD_TYPES: readonly unknown[] = ["int", "real", "text", "bool", "bytes"];
 const MAX_TYPES = 4096;
 
 export interface KymoEventInput {
@@ -91,7 +80,7 @@ export class KymoEvents {
       case KymoEvent.clockSnapshot: {
         const readings: [ClockDomain, bigint][] = [];
         for (const [domain, value] of fields)
-          if (DOMAINS.includes(domain)) readings.push([domain as ClockDomain, whole(value)]);
+          if (isDomain(domain)) readings.push([domain, whole(value)]);
         // Every section repeats the last one.
         const key = readings.join(" ");
         if (key === this.lastSnapshot) return;
@@ -122,7 +111,7 @@ export class KymoEvents {
         return;
       }
       case KymoEvent.life: {
-        const what = oneOf(fields, "what", LIVES) as LifeKind;
+        const what = oneOf(fields, "what", LIFE_KINDS);
         sink.life(track(), ts, what, sink.string(text(fields, "detail")));
         return;
       }
@@ -132,13 +121,13 @@ export class KymoEvents {
         return;
       }
       case KymoEvent.log: {
-        const level = oneOf(fields, "level", LEVELS) as LogLevel;
+        const level = oneOf(fields, "level", LOG_LEVELS);
         sink.log(track(), ts, level, sink.string(text(fields, "message")));
         return;
       }
       case KymoEvent.flow: {
-        const step = oneOf(fields, "step", STEPS) as FlowStep;
-        const bind = oneOf(fields, "bind", BINDS) as FlowBind;
+        const step = oneOf(fields, "step", FLOW_STEPS);
+        const bind = oneOf(fields, "bind", FLOW_BINDS);
         for (const id of event.flows) sink.flow(id, track(), ts, step, bind);
         return;
       }
@@ -173,7 +162,7 @@ export function clockOf(fields: Fields): {
   errorNs: number;
 } {
   return {
-    domain: oneOf(fields, "domain", DOMAINS) as ClockDomain,
+    domain: oneOf(fields, "domain", CLOCK_DOMAINS),
     originNs: whole(fields.get("origin")),
     errorNs: number(fields, "error"),
   };
@@ -193,14 +182,18 @@ function text(fields: Fields, key: string): string {
   const value = fields.get(key);
   return typeof value === "string" ? value : "";
 }
-function oneOf(fields: Fields, key: string, allowed: readonly string[]): string {
+/** The first of `allowed` for what is none of them. */
+function oneOf<Word extends string>(fields: Fields, key: string, allowed: readonly Word[]): Word {
   const value = text(fields, key);
-  return allowed.includes(value) ? value : allowed[0]!;
+  return allowed.find((word) => word === value) ?? allowed[0]!;
+}
+function isDomain(text: string): text is ClockDomain {
+  return (CLOCK_DOMAINS as readonly string[]).includes(text);
 }
 
 function problemOf(fields: Fields): Problem {
   const problem: { -readonly [key in keyof Problem]: Problem[key] } = {
-    kind: oneOf(fields, "kind", KINDS) as ProblemKind,
+    kind: oneOf(fields, "kind", PROBLEM_KINDS),
     message: text(fields, "message"),
   };
   if (fields.has("count")) problem.count = number(fields, "count");
@@ -224,8 +217,9 @@ function fieldsOf(json: string): EventTypeInfo["fields"] {
   for (const item of value.slice(0, 1000)) {
     if (typeof item !== "object" || item === null) continue;
     const { name, type, unit } = item as { [key: string]: unknown };
-    if (typeof name !== "string" || !FIELD_TYPES.includes(type)) continue;
-    const field = { name, type: type as "int" };
+    const known = FIELD_TYPES.find((each) => each === type);
+    if (typeof name !== "string" || known === undefined) continue;
+    const field = { name, type: known };
     fields.push(typeof unit === "string" ? { ...field, unit } : field);
   }
   return fields;
