@@ -16,6 +16,8 @@ const commands: { readonly [name: string]: () => Promise<{ readonly command: Com
   doctor: () => import("./commands/doctor.ts"),
 };
 
+export const commandNames: readonly string[] = Object.keys(commands);
+
 /** Runs one command line. @returns the exit status: 0 done, 1 the job failed, 2 wrong usage. */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name, ...args] = argv;
@@ -44,7 +46,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function load(name: string): Promise<Command> {
   const loader = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (loader === undefined) {
-    const near = nearest(name, Object.keys(commands));
+    const near = nearest(name, commandNames);
     throw new UsageError(
       `unknown command ${name}${near === undefined ? "" : `: did you mean ${near}?`}`,
     );
@@ -54,7 +56,7 @@ async function load(name: string): Promise<Command> {
 
 async function help(): Promise<string> {
   const lines = await Promise.all(
-    Object.keys(commands).map(async (name) => `  ${name.padEnd(10)}${(await load(name)).summary}`),
+    commandNames.map(async (name) => `  ${name.padEnd(10)}${(await load(name)).summary}`),
   );
   return `kymo ${version}: all kinds of system events on one zoomable timeline\n\nUsage: kymo COMMAND [ARGS]\n\n${lines.join("\n")}\n\n  kymo help COMMAND shows a command's flags and examples.`;
 }
