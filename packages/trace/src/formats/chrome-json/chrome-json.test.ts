@@ -52,7 +52,8 @@ function keepWhat(sink: TraceSink): TraceSink {
     sample: (...call) => sink.sample(...call),
     // Scheduling becomes slices on the CPUs; thread states are gone.
     switch: (cpu, ts, previous, state, next, priority) => {
-      if (previous !== NO_TRACK && running.get(cpu)?.thread === previous) runs(cpu, ts, state);
+      const thread = running.get(cpu)?.thread ?? NO_TRACK;
+      if (thread !== NO_TRACK) runs(cpu, ts, thread === previous ? state : undefined);
       running.set(cpu, { ts, thread: next, priority });
     },
     waking: (thread, ts, waker, targetCpu) => {
@@ -111,6 +112,25 @@ checkFormat(format, {
 });
 // A context switch is written when the next of its CPU comes: those must come in order.
 checkFormat(format, { keepWhat, calls: { calls: [...unordered, "switch"], ordered: true } });
+
+test("where a switch was lost, the thread before it still ran until then", async () => {
+  const pieces: Uint8Array[] = [];
+  const sink = await format.writer!((bytes) => void pieces.push(bytes.slice()));
+  const cpu = sink.track({ kind: "cpu", name: "cpu 0", cpu: 0 });
+  const [a, b, c] = [1, 2, 3].map((tid) => sink.track({ kind: "thread", name: `t${tid}`, tid }));
+  sink.switch(cpu, 1000 as Ns, NO_TRACK, sink.string(""), a!, 0);
+  sink.switch(cpu, 3000 as Ns, b!, sink.string("S"), c!, 0);
+  sink.switch(cpu, 4000 as Ns, c!, sink.string("S"), NO_TRACK, 0);
+  sink.close();
+  const { traceEvents } = JSON.parse(Buffer.concat(pieces).toString()) as {
+    traceEvents: { ph: string; name: string; dur: number; args: { end_state?: string } }[];
+  };
+  const ran = traceEvents.filter(({ ph }) => ph === "X");
+  expect(ran.map(({ name, dur, args }) => [name, dur, args.end_state])).toEqual([
+    ["t1", 2, undefined],
+    ["t3", 1, "S"],
+  ]);
+});
 
 test("detects what it is", () => {
   const score = (text: string): number => format.detect(Buffer.from(text), "x.json");

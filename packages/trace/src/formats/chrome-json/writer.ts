@@ -223,8 +223,10 @@ export class ChromeJsonWriter implements TraceSink {
     priority: number,
   ): void {
     const running = this.#running.get(cpu);
-    if (running !== undefined && running.thread === previous && previous !== NO_TRACK) {
-      if (ts >= running.ts) this.#schedSlice(cpu, running, ts, state);
+    if (running !== undefined && running.thread !== NO_TRACK) {
+      // Another was there before this one came: a switch was lost, and why the first stopped with it.
+      const ended = running.thread === previous ? state : EMPTY_STRING;
+      if (ts >= running.ts) this.#schedSlice(cpu, running, ts, ended);
       else this.#schedOutOfOrder++;
     }
     this.#running.set(cpu, { ts, thread: next, priority });
