@@ -20,6 +20,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { testNeeding } from "../testing/capability.ts";
 
 const kymo = fileURLToPath(new URL("../../bin/kymo.mjs", import.meta.url));
 const MAX_MS = 5000;
@@ -249,10 +250,7 @@ describe("cut short", () => {
 });
 
 describe("convert", () => {
-  test("a full disk: words, nothing left behind, the file that was there stays", async ({
-    skip,
-  }) => {
-    if (!existsSync("/dev/full")) skip("this system has no /dev/full");
+  testNeeding("/dev/full")("a full disk: words", async () => {
     writeFileSync(path.join(dir, "in.json"), `[${event.repeat(20_000)}`);
     const ended = await run(["convert", "in.json", "/dev/full", "--to", "json"]);
     expect(ended.stderr).toMatch(/the disk is full/);
@@ -260,8 +258,7 @@ describe("convert", () => {
     expectBounds(ended);
   });
 
-  test("a device is written to, never replaced", async ({ skip }) => {
-    if (!existsSync("/dev/full")) skip("this system has no /dev/full");
+  testNeeding("/dev/full")("a device is written to, never replaced", async () => {
     writeFileSync(path.join(dir, "in.json"), `[${event}`);
     // By a link, so that a mistake costs the link only.
     symlinkSync("/dev/full", path.join(dir, "full"));

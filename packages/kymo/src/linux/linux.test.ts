@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { testNeeding } from "../testing/capability.ts";
 import { errnoName, SyscallError } from "./errno.ts";
 import { fieldOffset, parseEventFormat, taskStateLetters } from "./event-format.ts";
 import { encodeAttr, explainPerfError, PerfType, SampleType } from "./perf-event.ts";
@@ -87,7 +88,7 @@ test("system calls have the names of their architecture", () => {
   expect(syscallName("x64", -1)).toBe("syscall_-1");
 });
 
-test.skipIf(process.platform !== "linux")("/proc tells of this process", () => {
+testNeeding("linux")("/proc tells of this process", () => {
   const own = readTask(process.pid)!;
   expect(own).toMatchObject({ pid: process.pid, tid: process.pid, parentPid: process.ppid });
   expect(threadsOf(process.pid)).toContain(process.pid);

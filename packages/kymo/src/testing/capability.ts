@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { type TestAPI, test } from "vitest";
 
-/** Commands by name, or one of the machine's abilities. */
+/** Commands by name, files by absolute path, or one of the machine's abilities. */
 export type Need = "linux" | "root" | "tracepoints" | (string & {});
 
 /** What scripts/setup.mjs installs before the tests, so that CI has no reason to skip. */
@@ -44,6 +44,7 @@ function whyNot(
       ? undefined
       : no("this kernel has no tracefs");
   }
+  if (path.isAbsolute(need)) return existsSync(need) ? undefined : no(`this system has no ${need}`);
   return commandPath(need) === undefined
     ? { reason: `${need} is not installed`, installable: installed.has(need) }
     : undefined;
