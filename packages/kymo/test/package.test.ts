@@ -38,6 +38,7 @@ test("the packed package installs elsewhere and works", { timeout: 300_000 }, ()
   expect(files).toContain("dist/cli.js");
   expect(files).toContain("dist/ui/index.html");
   expect(files).toContain("LICENSE");
+  expect(files).toContain("README.md");
   expect(files.filter((file) => /\.test\.|fixture|testing|\.worker\.ts$/.test(file))).toEqual([]);
   const home = path.join(dir, "elsewhere");
   execFileSync(

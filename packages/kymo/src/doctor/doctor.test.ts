@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { testNeeding } from "../testing/capability.ts";
+import { skipHere, testNeeding } from "../testing/capability.ts";
 import type { Check } from "./check.ts";
 import { reportText, wrap } from "./report.ts";
 import { hasCapability } from "./rights.ts";
@@ -98,13 +98,16 @@ test("without the native libraries: words, no errors", () => {
   expect(find(json, "perf events")!.detail).toMatch(/^not tried: .*koffi/);
 });
 
-testNeeding("linux", "root")("as root, with all capabilities, this machine can be recorded", () => {
-  const json = report([process.execPath, bin, "doctor"]);
-  if (find(json, "CAP_SYS_ADMIN")?.ok !== true)
-    return console.warn("SKIP (root without CAP_SYS_ADMIN: a container)");
-  expect(find(json, "samples of every process")).toMatchObject({ ok: true });
-  expect(find(json, "kernel functions")).toMatchObject({ ok: true });
-});
+testNeeding("linux", "root")(
+  "as root, with all capabilities, this machine can be recorded",
+  (context) => {
+    const json = report([process.execPath, bin, "doctor"]);
+    if (find(json, "CAP_SYS_ADMIN")?.ok !== true)
+      return skipHere(context, "root without CAP_SYS_ADMIN: a container");
+    expect(find(json, "samples of every process")).toMatchObject({ ok: true });
+    expect(find(json, "kernel functions")).toMatchObject({ ok: true });
+  },
+);
 
 describe("as a user without rights", () => {
   const nobody = [
@@ -129,8 +132,8 @@ describe("as a user without rights", () => {
     "linux",
     "root",
     "setpriv",
-  )("what the kernel refuses is said with its reason and a fix", () => {
-    if (!canRun()) return console.warn(`SKIP (another user cannot read ${kymo})`);
+  )("what the kernel refuses is said with its reason and a fix", (context) => {
+    if (!canRun()) return skipHere(context, `another user cannot read ${kymo}`);
     // Another test may be changing the setting just now: the report counts when it stayed the same.
     let level = paranoid();
     let json = report([...nobody, process.execPath, bin, "doctor"], "/");
@@ -163,8 +166,8 @@ describe("as a user without rights", () => {
     "linux",
     "root",
     "setpriv",
-  )("CAP_PERFMON alone lets it sample every process", () => {
-    if (!canRun()) return console.warn(`SKIP (another user cannot read ${kymo})`);
+  )("CAP_PERFMON alone lets it sample every process", (context) => {
+    if (!canRun()) return skipHere(context, `another user cannot read ${kymo}`);
     const caps = [
       "setpriv",
       "--reuid",

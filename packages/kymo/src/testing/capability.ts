@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { type TestAPI, test } from "vitest";
+import { type TestAPI, type TestContext, test } from "vitest";
 
 /** Commands by name, files by absolute path, or one of the machine's abilities. */
 export type Need = "linux" | "root" | "tracepoints" | (string & {});
@@ -26,6 +26,12 @@ export function testNeeding(...needs: readonly Need[]): TestAPI | TestAPI["skip"
   }
   console.warn(`SKIP (${missing.reason})`);
   return test.skip;
+}
+
+/** Skips the rest of a test that finds out only while it runs that this machine can't. Loud, and not a pass. */
+export function skipHere(context: TestContext, reason: string): never {
+  console.warn(`SKIP (${reason})`);
+  return context.skip(reason);
 }
 
 function whyNot(

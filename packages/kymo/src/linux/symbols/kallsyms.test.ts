@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { testNeeding } from "../../testing/capability.ts";
+import { skipHere, testNeeding } from "../../testing/capability.ts";
 import { parseKallsyms, readKernelSymbols } from "./kallsyms.ts";
 
 const text = (lines: readonly string[]): Uint8Array => Buffer.from(`${lines.join("\n")}\n`);
@@ -85,11 +85,11 @@ test("a missing /proc/kallsyms is words", () => {
 
 testNeeding("linux", "root")(
   "this kernel: all its functions are found under one of their names",
-  () => {
+  (context) => {
     const start = performance.now();
     const kernel = readKernelSymbols("/proc", "/sys");
     const loadMs = performance.now() - start;
-    if (kernel.hidden !== undefined) return console.warn(`SKIP (${kernel.hidden.reason})`);
+    if (kernel.hidden !== undefined) return skipHere(context, kernel.hidden.reason);
     const byAddress = new Map<string, Set<string>>();
     for (const line of readFileSync("/proc/kallsyms", "utf8").split("\n")) {
       const match = /^([0-9a-f]+) [tTwW] (\S+)/.exec(line);

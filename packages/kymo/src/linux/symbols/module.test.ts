@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { testNeeding } from "../../testing/capability.ts";
+import { skipHere, testNeeding } from "../../testing/capability.ts";
 import { fileSource } from "./byte-source.ts";
 import { Module } from "./module.ts";
 import { armSlots } from "./plt.ts";
@@ -178,7 +178,7 @@ describe("against the peers, on a program just compiled", () => {
   });
 });
 
-testNeeding("linux")("node's own symbols load well within 150 ms", () => {
+testNeeding("linux")("node's own symbols load well within 150 ms", (context) => {
   // CPU time: other tests run beside this one.
   const cpuMs = (): number => {
     const { user, system } = process.cpuUsage();
@@ -194,7 +194,7 @@ testNeeding("linux")("node's own symbols load well within 150 ms", () => {
     count = module.symbolCount;
     bytes = module.byteLength;
   }
-  if (count < 10_000) return console.warn("SKIP (this node is stripped)");
+  if (count < 10_000) return skipHere(context, "this node is stripped");
   console.log(
     `${count} functions of ${path.basename(process.execPath)}: ${times.map((ms) => ms.toFixed(0)).join(", ")} ms of CPU, ${(bytes / 1e6).toFixed(1)} MB`,
   );

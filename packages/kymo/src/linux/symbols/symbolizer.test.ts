@@ -15,7 +15,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Problem } from "@kymo/trace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { testNeeding } from "../../testing/capability.ts";
+import { skipHere, testNeeding } from "../../testing/capability.ts";
 import { AddressSpace, parseMaps } from "./address-space.ts";
 import { Symbolizer } from "./index.ts";
 
@@ -275,11 +275,11 @@ describe("with living processes", () => {
     await stop(child);
   });
 
-  testNeeding("linux")("this process: node, its libraries and the vDSO", () => {
+  testNeeding("linux")("this process: node, its libraries and the vDSO", (context) => {
     const symbolizer = new Symbolizer();
     const maps = parseMaps(readFileSync("/proc/self/maps", "utf8"));
     const vdso = maps.find((one) => one.path === "[vdso]");
-    if (vdso === undefined) return console.warn("SKIP (no vDSO here)");
+    if (vdso === undefined) return skipHere(context, "no vDSO here");
     const names = new Set<string>();
     for (let address = vdso.start; address < vdso.end; address += 16)
       names.add(symbolizer.frame(process.pid, BigInt(address), false).name);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { testNeeding } from "../../../testing/capability.ts";
+import { skipHere, testNeeding } from "../../../testing/capability.ts";
 import { demangle, sourceName } from "./index.ts";
 
 /** Linker name, full text, name alone: as `c++filt -i` and `c++filt -i -p` of binutils 2.40 write them. */
@@ -190,10 +190,10 @@ function peerNames(
 /** c++filt writes `>>` instead of `> >` behind an empty pack. */
 const spaced = (text: string): string => text.replace(/>(?=>)/g, "> ").replace(/>(?=>)/g, "> ");
 
-testNeeding("c++filt", "nm")("node's own C++ names: as c++filt writes them", () => {
+testNeeding("c++filt", "nm")("node's own C++ names: as c++filt writes them", (context) => {
   for (const params of [true, false]) {
     const names = peerNames(process.execPath, /^_Z/, params ? ["-i"] : ["-i", "-p"]);
-    if (names.length === 0) return console.warn("SKIP (this node has no symbols)");
+    if (names.length === 0) return skipHere(context, "this node has no symbols");
     const agreeing = names.filter(([symbol, text]) => {
       const ours = demangle(symbol, { params });
       return spaced(params ? ours : ours.replace(/( \[clone [^\]]*\])+$/, "")) === spaced(text);
