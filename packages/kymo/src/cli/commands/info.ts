@@ -56,7 +56,9 @@ Examples:
         "leave --strict out, or convert it first: kymo convert IN OUT.pftrace",
       );
     const findings = lint?.end();
-    const bytes = file === "-" ? read.bytesRead : (await stat(file)).size;
+    // Of a pipe only what came through is known; of a file also what was not worth reading.
+    const stats = file === "-" ? undefined : await stat(file);
+    const bytes = stats?.isFile() ? stats.size : read.bytesRead;
     const facts: FileFacts = {
       file: file === "-" ? "standard input" : file,
       bytes,

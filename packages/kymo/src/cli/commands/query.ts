@@ -187,7 +187,11 @@ async function writeParquet(
   try {
     // Found out before the work, in words.
     await writeFile(writable, "", { mode: 0o600 }).catch(fail);
-    await run({ writable }, (database) => database.writeParquet(sql));
+    await run({ writable }, (database) => database.writeParquet(sql)).catch((error: Error) => {
+      // DuckDB's words name its temporary file.
+      const isFull = /No space left on device/.test(error.message);
+      throw isFull ? inWords({ code: "ENOSPC" }, output) : error;
+    });
     if (target === undefined) await writePieces(createReadStream(writable), output);
     else await rename(writable, target).catch(fail);
   } finally {
