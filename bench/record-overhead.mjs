@@ -98,15 +98,28 @@ function run() {
 
   const results = { none: [], perf: [], kymo: [] };
   let lost = 0;
-  let events = 0;
+  let kymoBytesPerEvent = 0;
+  let perfBytesPerEvent = 0;
+  const takes = {
+    none: () => measure(workload),
+    perf: () => measure([...perf, ...workload]),
+    kymo: () => measure([...own, ...workload]),
+  };
   for (let i = 0; i < pairs; i++) {
-    results.none.push(measure(workload));
-    results.perf.push(measure([...perf, ...workload]));
-    const result = measure([...own, ...workload]);
-    results.kymo.push(result);
-    const [, seen, dropped] = /([\d,]+) events, ([\d,]+) lost/.exec(result.stderr) ?? [];
-    events = Number(seen?.replaceAll(",", ""));
-    lost += Number(dropped?.replaceAll(",", ""));
+    // Who comes after whom changes, and no run pays for writing back the file of the one before.
+    for (const name of i % 2 === 0 ? ["none", "perf", "kymo"] : ["kymo", "perf", "none"]) {
+      const result = takes[name]();
+      results[name].push(result);
+      if (name === "kymo") {
+        const [, seen, dropped] = /([\d,]+) events, ([\d,]+) lost/.exec(result.stderr) ?? [];
+        lost += Number(dropped?.replaceAll(",", ""));
+        kymoBytesPerEvent = statSync(trace).size / Number(seen?.replaceAll(",", ""));
+      }
+      if (name === "perf" && i === pairs - 1)
+        perfBytesPerEvent = statSync(perfData).size / perfSamples(perfData);
+      for (const file of [perfData, `${perfData}.old`, trace]) rmSync(file, { force: true });
+      spawnSync("sync");
+    }
     console.log(
       `run ${i + 1}: none ${last(results.none)}, perf ${last(results.perf)}, kymo ${last(results.kymo)}`,
     );
@@ -115,7 +128,6 @@ function run() {
   const added = (list) => median(list.map((r) => r.seconds)) - none;
   const noneCpu = median(results.none.map((r) => r.cpuSeconds));
   const addedCpu = (list) => median(list.map((r) => r.cpuSeconds)) - noneCpu;
-  const perfEventCount = perfSamples(perfData);
   console.log(`
 ${cpus()[0].model}, ${cpus().length} CPUs, Node ${process.versions.node}; ${pairs} interleaved runs each
 switches/s without recording  ${Math.round(median(results.none.map((r) => r.switches / r.seconds))).toLocaleString("en-US")}
@@ -124,7 +136,7 @@ added time, kymo / perf       ${(added(results.kymo) / added(results.perf)).toFi
 median CPU time               none ${noneCpu.toFixed(2)} s · perf +${addedCpu(results.perf).toFixed(2)} s · kymo +${addedCpu(results.kymo).toFixed(2)} s (workload and recorder)
 added CPU time, kymo / perf   ${(addedCpu(results.kymo) / addedCpu(results.perf)).toFixed(2)}
 lost by kymo                  ${lost} in ${pairs} runs
-bytes/event                   kymo ${(statSync(trace).size / events).toFixed(1)} · perf.data ${(statSync(perfData).size / perfEventCount).toFixed(1)}`);
+bytes/event                   kymo ${kymoBytesPerEvent.toFixed(1)} · perf.data ${perfBytesPerEvent.toFixed(1)}`);
 }
 
 /** Time of the workload by its own clock, and CPU time of everything that ran: workload and recorder. */

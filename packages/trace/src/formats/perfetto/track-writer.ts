@@ -61,8 +61,7 @@ export class TrackWriter {
       this.declare(track);
       return;
     }
-    const owner = track.isThread ? this.tidOwner.get(track.tid) : this.cpuOwner.get(track.cpu);
-    if (owner !== track) this.writeTrack(track);
+    if (!track.ownsNumber) this.writeTrack(track);
   }
 
   private writeTrack(track: TrackState): void {
@@ -73,8 +72,10 @@ export class TrackWriter {
       // What waits in the bundles means the owner so far.
       if (owner !== undefined && owner !== track) {
         this.beforeRebind(track);
+        owner.ownsNumber = false;
       }
       owners.set(number, track);
+      track.ownsNumber = true;
     }
     if (hasTreeEntry(track)) {
       const packet = this.packets.startUntimed(0);

@@ -27,6 +27,8 @@ export class TrackState {
   /** The section its descriptor was last written in; 0 never. */
   section = 0;
   hasOrderedChildren = false;
+  /** A reader takes its tid or CPU number for this track: no other track took it over since. */
+  ownsNumber = false;
   /** A thread that ftrace events can name: its tid, else 0. */
   readonly tid: number;
   readonly pid: number;
