@@ -75,7 +75,7 @@ export class Store {
   readonly tree = computed<Tree>(() => filterTree(this.fullTree.value, this.filter.value));
   readonly expanded = signal<ReadonlySet<string>>(new Set());
   readonly density = signal<Density>("normal");
-  readonly headerWidth = signal(248);
+  readonly headerWidth = signal(272);
   readonly selection = signal<EventDetails | undefined>(undefined);
   readonly area = signal<AreaSelection | undefined>(undefined);
   /** What the view shows, updated at the end of a movement; the canvas has its own, exact one. */

@@ -75,6 +75,19 @@ describe("tree", () => {
     const shop = buildTree(sample()).byKey.get("t5")!;
     expect(titles(shop.children)).toEqual(["worker", "shop", "queue"]);
   });
+  test("the main thread says so where its process's name would stand twice", () => {
+    const tracks = sample().map((each) => {
+      if (each.id === 5) return { ...each, info: { ...each.info, pid: 50 } };
+      return each.id === 6 || each.id === 7
+        ? { ...each, info: { ...each.info, tid: 44 + each.id } }
+        : each;
+    });
+    expect(titles(buildTree(tracks).byKey.get("t5")!.children)).toEqual([
+      "worker",
+      "main thread",
+      "queue",
+    ]);
+  });
   test("a process with one thread is a line that holds the thread's rows", () => {
     const daemon = buildTree(sample()).byKey.get("t3")!;
     expect(daemon.children).toEqual([]);

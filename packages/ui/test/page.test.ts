@@ -282,7 +282,7 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
     expect(rows.some(({ kind }) => kind === "thread_state")).toBe(true);
     expect(rows.some(({ kind }) => kind === "sched")).toBe(true);
     expect(problems).toBe(1);
-    expect(await page.locator(".badge").textContent()).toContain("12 lost");
+    expect(await page.locator(".badge").textContent()).toContain("12 events lost");
     expect(await page.locator(".legend").textContent()).toContain("Runnable, waits for a CPU");
     const at = await pointAt("server", "thread_state", 0.35);
     await page.mouse.move(at.x, at.y);

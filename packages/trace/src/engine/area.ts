@@ -1,9 +1,11 @@
 /** Statistics of an area selection: slices by name, thread states, counters. A job: yields often. */
 import type { AnyRow, Row, Trace } from "../model/trace.ts";
 import { stateSums } from "./details.ts";
+import { ownerEnd } from "./lifetimes.ts";
 import { chunkBefore, endAt, lowerBound, rangesIn } from "./locate.ts";
 import { displayName, eventName } from "./names.ts";
 import { childRow } from "./nesting.ts";
+import { SYSCALL_CATEGORY } from "./palette.ts";
 import type { EngineMessage } from "./protocol.ts";
 
 /** Names in one answer: those with the most time. */
@@ -17,6 +19,7 @@ export interface AreaRequest {
 }
 interface Sum {
   readonly name: string;
+  readonly syscall?: true;
   count: number;
   totalNs: number;
   selfNs: number;
@@ -60,10 +63,18 @@ function* addNames(
 ): Generator<void, void> {
   // By key first: one string look-up a name, not one an event.
   const byKey = new Map<number, Sum>();
-  const sumOf = (key: number): Sum => {
+  const calls = row.kind === "slice" ? trace.strings.find(SYSCALL_CATEGORY) : undefined;
+  const sumOf = (key: number, category?: number): Sum => {
     let sum = byKey.get(key);
     if (sum === undefined) {
-      sum = { name: eventName(trace, row.kind, key), count: 0, totalNs: 0, selfNs: 0, maxNs: 0 };
+      sum = {
+        name: eventName(trace, row.kind, key),
+        ...(calls !== undefined && category === calls && { syscall: true as const }),
+        count: 0,
+        totalNs: 0,
+        selfNs: 0,
+        maxNs: 0,
+      };
       byKey.set(key, sum);
     }
     return sum;
@@ -71,10 +82,11 @@ function* addNames(
   for (const range of rangesIn(row as Row, from, to, trace.toNs)) {
     const { chunk } = range;
     const { ts, key } = chunk;
+    const category = "category" in chunk ? chunk.category : undefined;
     for (let at = range.from; at < range.to; at++) {
       const start = ts[at]!;
       const end = endAt(chunk, at, trace.toNs);
-      const sum = sumOf(key[at]!);
+      const sum = sumOf(key[at]!, category?.[at]);
       const clipped = Math.max(0, Math.min(to, end) - Math.max(from, start));
       sum.count++;
       sum.totalNs += clipped;
@@ -167,7 +179,7 @@ function counterStats(
     }
     if (at < chunk.length) break;
   }
-  hold(Math.min(to, Math.max(since, trace.toNs)));
+  hold(Math.min(to, Math.max(since, Math.min(trace.toNs, ownerEnd(trace, row.track)))));
   if (min > max) return [];
   const mean = held > 0 ? weighted / held : value;
   const { unit, parent } = trace.tracks[row.track] ?? {};

@@ -1,4 +1,4 @@
-/** A counter as a curve: lowest and highest value a pixel, as heights. A value holds until the next one. */
+/** A counter as a curve: lowest and highest value a pixel, as heights. A value holds until the next one or `until`. */
 import type { Row } from "../model/trace.ts";
 import { chunkBefore, lowerBound } from "./locate.ts";
 import type { LevelOfDetail } from "./lod.ts";
@@ -19,6 +19,7 @@ export function counterCurve(
   from: number,
   to: number,
   width: number,
+  until: number = Infinity,
 ): CounterCurve {
   const low = new Float32Array(width).fill(NaN);
   const high = new Float32Array(width).fill(NaN);
@@ -29,19 +30,20 @@ export function counterCurve(
   const lastTs = to;
   for (let px = 0; px < width; px++) {
     const end = px === width - 1 ? lastTs : from + (px + 1) * nsPerPx;
-    let min = held;
-    let max = held;
+    const ended = from + px * nsPerPx >= until;
+    let min = ended ? NaN : held;
+    let max = min;
     for (; c < row.chunks.length; c++, i = 0) {
       const chunk = row.chunks[c]!;
       if (i < chunk.length && chunk.ts[i]! >= end) break;
-      const until = gallop(chunk.ts, i, chunk.length, end);
-      if (until > i) {
+      const next = gallop(chunk.ts, i, chunk.length, end);
+      if (next > i) {
         const range = lod.range(row, c);
-        range.range(chunk, i, until);
+        range.range(chunk, i, next);
         min = Number.isNaN(min) ? range.min : Math.min(min, range.min);
         max = Number.isNaN(max) ? range.max : Math.max(max, range.max);
-        held = chunk.value[until - 1]!;
-        i = until;
+        held = chunk.value[next - 1]!;
+        i = next;
       }
       if (i < chunk.length) break;
     }

@@ -1,5 +1,6 @@
 /** Which event is under the pointer: the one that covers the place, else the longest within reach, as it is drawn. */
 import type { AnyRow, Chunk, Row } from "../model/trace.ts";
+import { ownerEnd } from "./lifetimes.ts";
 import { chunkStart, covering, endAt, indexAt, lastStarting, placeOf } from "./locate.ts";
 import type { LevelOfDetail } from "./lod.ts";
 import { Runs } from "./runs.ts";
@@ -10,8 +11,8 @@ const pointer = new Runs(1);
 export function hitTest(lod: LevelOfDetail, row: AnyRow, ts: number, toleranceNs: number): number {
   const openEnd = lod.trace.toNs;
   if (row.kind === "counter") {
-    // A value holds until the next one.
-    const index = lastStarting(row, ts);
+    // A value holds until the next one, or the end of its process.
+    const index = ts < ownerEnd(lod.trace, row.track) ? lastStarting(row, ts) : -1;
     return index >= 0 ? index : nearest(row, ts, toleranceNs);
   }
   if (row.kind === "instant" || row.kind === "sample") return nearest(row, ts, toleranceNs);

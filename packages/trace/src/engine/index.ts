@@ -2,7 +2,15 @@ export { ProtocolError } from "./check.ts";
 export * from "./engine.ts";
 export { startLoading } from "./loading.ts";
 export { OpenTrace } from "./open-trace.ts";
-export { FILLS, fillOf, stateClass, stateInk, stateTitle } from "./palette.ts";
+export {
+  FILLS,
+  fillOf,
+  SYSCALL_FILLS,
+  sliceFill,
+  stateClass,
+  stateInk,
+  stateTitle,
+} from "./palette.ts";
 export * from "./protocol.ts";
 export { formatCount, formatNs, formatValue } from "./units.ts";
 export { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES } from "./wire.ts";

@@ -7,11 +7,23 @@ import type { Trace } from "../model/trace.ts";
 
 export type Theme = "light" | "dark";
 
-/** Fills, the same in both themes; ink on them is #14181f. */
+/** Fills, the same in both themes; ink on them is #14181f. None is green: green is a thread that runs. */
 export const FILLS: readonly number[] = [
   0x25ccf1, 0xace1f2, 0x5ca1f0, 0x9d91bc, 0xdea5c4, 0xbb8e81, 0xd5834d, 0xf39e5f, 0xedce59,
-  0xcfdfac, 0xafcba1, 0x95b98f,
+  0xd9c8a9, 0xc9a2e8, 0xf2a6a0,
 ];
+
+/** System calls: one family of slates, so that they don't look like what the program names itself. */
+export const SYSCALL_FILLS: readonly number[] = [0x8fa6c0, 0xa6b8cd, 0x7f97b4, 0xb6c4d5];
+
+/** Category of slices that are system calls. */
+export const SYSCALL_CATEGORY = "syscall";
+
+/** 0xRRGGBB of a slice. */
+export function sliceFill(name: string, isSyscall: boolean): number {
+  const fill = fillOf(name);
+  return isSyscall ? SYSCALL_FILLS[fill % SYSCALL_FILLS.length]! : FILLS[fill]!;
+}
 
 /** A pixel from 0xRRGGBB and alpha 0…255. */
 export function pixel(rgb: number, alpha = 255): number {
@@ -82,22 +94,26 @@ interface Ink {
   /** Second colour of a diagonal hatch, drawn by the page: a strip's row is one scanline. */
   readonly hatch?: number;
 }
+/**
+ * Green, amber and violet also differ in lightness, by 3:1 where the theme has the room: stripes a pixel wide are told
+ * apart by lightness first, and so are colours by eyes that see fewer of them.
+ */
 const states: { readonly [theme in Theme]: { readonly [state in StateClass]: Ink } } = {
   light: {
-    running: { rgb: 0x3fa65a, alpha: 255 },
-    runnable: { rgb: 0xe8a83a, alpha: 255 },
-    preempted: { rgb: 0xd98e1f, alpha: 255 },
+    running: { rgb: 0x2f9150, alpha: 255 },
+    runnable: { rgb: 0xf0b429, alpha: 255 },
+    preempted: { rgb: 0x471f6d, alpha: 255 },
     uninterruptible: { rgb: 0xd94a4a, alpha: 255, hatch: 0xa82e2e },
-    stopped: { rgb: 0x8a7fb8, alpha: 255 },
+    stopped: { rgb: 0x6e7b8a, alpha: 255 },
     sleeping: { rgb: 0x656d76, alpha: 26 },
     ended: { rgb: 0, alpha: 0 },
   },
   dark: {
     running: { rgb: 0x45a862, alpha: 255 },
-    runnable: { rgb: 0xe3aa45, alpha: 255 },
-    preempted: { rgb: 0xcc8625, alpha: 255 },
+    runnable: { rgb: 0xf5c451, alpha: 255 },
+    preempted: { rgb: 0x8450b8, alpha: 255 },
     uninterruptible: { rgb: 0xe05555, alpha: 255, hatch: 0xa53333 },
-    stopped: { rgb: 0x978cc4, alpha: 255 },
+    stopped: { rgb: 0x8593a3, alpha: 255 },
     sleeping: { rgb: 0x8b949e, alpha: 30 },
     ended: { rgb: 0, alpha: 0 },
   },

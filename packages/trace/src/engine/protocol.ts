@@ -105,6 +105,8 @@ export interface TrackNode {
   readonly busyNs: number;
   /** Belongs to the recorded command's process tree. */
   readonly target: boolean;
+  /** Processes: the colour of their threads on CPU rows, 0xRRGGBB; only where there are such rows. */
+  readonly fill?: number;
   /** Has slices that are not system calls: somebody meant them to be seen. */
   readonly annotated?: boolean;
 }
@@ -266,6 +268,8 @@ export type EngineMessage =
       readonly id: number;
       readonly names: readonly {
         readonly name: string;
+        /** Its slices are system calls: they have their own family of colours. */
+        readonly syscall?: true;
         readonly count: number;
         readonly totalNs: number;
         readonly selfNs: number;

@@ -5,20 +5,23 @@
 import type { StringId, TrackId } from "../model/sink.ts";
 import type { AnyRow, Row, Trace } from "../model/trace.ts";
 import { counterCurve } from "./counter-curve.ts";
+import { ownerEnd } from "./lifetimes.ts";
 import type { LevelOfDetail } from "./lod.ts";
 import { eventName } from "./names.ts";
 import {
   FILLS,
   faded,
-  fillOf,
   NameFills,
   NameMatches,
   pixel,
+  SYSCALL_CATEGORY,
+  SYSCALL_FILLS,
   stateClass,
   stateInk,
   stateTitle,
   type Theme,
 } from "./palette.ts";
+import { ProcessFills } from "./process-fills.ts";
 import type { Strip, ViewportRequest } from "./protocol.ts";
 import { forEachTick, Runs } from "./runs.ts";
 import { isWaitState, syscallAt } from "./waits.ts";
@@ -37,9 +40,12 @@ export class Raster {
   readonly trace: Trace;
   readonly #lod: LevelOfDetail;
   readonly #fills: NameFills;
+  readonly #processFills: ProcessFills;
   #matches: NameMatches | undefined;
   #threadFills: number[] = [];
   #threadFillsAt = -1;
+  /** When each process ended; −1: it did not. By track, as #threadFills. */
+  #ends: number[] = [];
   #runs = new Runs(1);
   #emphasis: ViewportRequest["emphasis"];
 
@@ -47,6 +53,7 @@ export class Raster {
     this.trace = lod.trace;
     this.#lod = lod;
     this.#fills = new NameFills(lod.trace);
+    this.#processFills = new ProcessFills(lod.trace);
   }
 
   strip(id: number, request: ViewportRequest): Strip {
@@ -66,7 +73,10 @@ export class Raster {
       if (row === undefined || row.length === 0 || !(to > from)) continue;
       const scanline = pixels.subarray(line * width, (line + 1) * width);
       if (row.kind === "counter")
-        counters.push({ line, ...counterCurve(this.#lod, row, from, to, width) });
+        counters.push({
+          line,
+          ...counterCurve(this.#lod, row, from, to, width, this.#endOf(row.track)),
+        });
       else if (row.kind === "sample") this.#samples(row, from, to, theme, scanline);
       else if (row.kind === "instant") this.#instants(row, from, to, scanline);
       else this.#bars(row, line, from, to, theme, scanline, labels);
@@ -90,7 +100,7 @@ export class Raster {
     const known = this.#threadFills[thread];
     if (known !== undefined) return known;
     const process = this.trace.tracks[thread]?.parent ?? (thread as TrackId);
-    const fill = fillOf(this.trace.trackName(process));
+    const fill = this.#processFills.of(process);
     this.#threadFills[thread] = fill;
     return fill;
   }
@@ -98,6 +108,11 @@ export class Raster {
     if (this.#threadFillsAt === this.trace.lives.length) return;
     this.#threadFillsAt = this.trace.lives.length;
     this.#threadFills = [];
+    this.#ends = [];
+  }
+  #endOf(track: TrackId): number {
+    this.#ends[track] ??= ownerEnd(this.trace, track);
+    return this.#ends[track]!;
   }
 
   #bars(
@@ -113,6 +128,7 @@ export class Raster {
     runs.fill(row, from, to, this.trace.toNs, this.#lod);
     const paint = this.#paintOf(row, theme);
     const width = out.length;
+    const calls = row.kind === "slice" ? this.trace.strings.find(SYSCALL_CATEGORY) : undefined;
     let lastEnd = -1;
     let lastWidth = 0;
     for (let n = 0; n < runs.length; n++) {
@@ -121,7 +137,10 @@ export class Raster {
       const start = Math.max(0, Math.floor(runs.x0[n]!));
       if (start >= width) break;
       const end = Math.min(width, Math.max(start + 1, Math.floor(runs.x1[n]!)));
-      paint(out, start, end, key, busy);
+      const isCall =
+        calls !== undefined &&
+        (row as Row<"slice">).chunks[runs.chunk[n]!]!.category[runs.at[n]!] === calls;
+      paint(out, start, end, key, busy, isCall);
       // One clear pixel between neighbours, when the left one can spare it.
       if (start === lastEnd && lastWidth >= GAP_FROM_PX) out[start - 1] = 0;
       lastEnd = end;
@@ -183,8 +202,8 @@ export class Raster {
   }
 
   #dimmedPaint(paint: Paint, others: (key: number) => boolean): Paint {
-    return (out, start, end, key, busy) => {
-      paint(out, start, end, key, busy);
+    return (out, start, end, key, busy, isCall) => {
+      paint(out, start, end, key, busy, isCall);
       if (others(key)) for (let x = start; x < end; x++) out[x] = dimmed(out[x]!);
     };
   }
@@ -194,17 +213,20 @@ export class Raster {
     const isSched = row.kind === "sched";
     const fills = this.#fills;
     if (matches === undefined && !isSched)
-      return (out, start, end, key, busy) => {
-        const word = fillPixels[fills.of(key)]!;
+      return (out, start, end, key, busy, isCall) => {
+        const fill = fills.of(key);
+        const word = isCall ? callPixels[fill % callPixels.length]! : fillPixels[fill]!;
         if (end - start === 1) out[start] = busy < 1 ? withAlpha(word, busy) : word;
         else paintSpan(out, start, end, word);
       };
-    return (out, start, end, key, busy) => {
+    return (out, start, end, key, busy, isCall) => {
       const fill = isSched ? this.#threadFill(key) : fills.of(key);
       const hit =
         matches === undefined ||
         (isSched ? matches.hasText(this.trace.trackName(key as TrackId)) : matches.has(key));
-      const word = (hit ? fillPixels : fadedPixels)[fill]!;
+      const word = isCall
+        ? (hit ? callPixels : fadedCallPixels)[fill % callPixels.length]!
+        : (hit ? fillPixels : fadedPixels)[fill]!;
       if (end - start === 1) out[start] = busy < 1 ? withAlpha(word, busy) : word;
       else paintSpan(out, start, end, word);
     };
@@ -229,10 +251,19 @@ export class Raster {
   }
 }
 
-type Paint = (out: Uint32Array, start: number, end: number, key: number, busy: number) => void;
+type Paint = (
+  out: Uint32Array,
+  start: number,
+  end: number,
+  key: number,
+  busy: number,
+  isCall: boolean,
+) => void;
 
 const fillPixels = Uint32Array.from(FILLS, (rgb) => pixel(rgb));
 const fadedPixels = Uint32Array.from(FILLS, (rgb) => pixel(faded(rgb)));
+const callPixels = Uint32Array.from(SYSCALL_FILLS, (rgb) => pixel(rgb));
+const fadedCallPixels = Uint32Array.from(SYSCALL_FILLS, (rgb) => pixel(faded(rgb)));
 
 /** `fill` is a call; most spans are a few pixels. */
 function paintSpan(out: Uint32Array, start: number, end: number, word: number): void {

@@ -10,8 +10,11 @@
 import type { TrackId, TrackInfo } from "../model/sink.ts";
 import type { Trace } from "../model/trace.ts";
 import { displayName } from "./names.ts";
+import { FILLS } from "./palette.ts";
+import { ProcessFills } from "./process-fills.ts";
 import type { TrackNode } from "./protocol.ts";
 import type { RowTotals } from "./row-totals.ts";
+import { targetTracks } from "./targets.ts";
 import { formatNs, formatValue, plural } from "./units.ts";
 
 type Row = TrackNode["rows"][number];
@@ -44,53 +47,21 @@ export function trackTree(trace: Trace, totals: RowTotals): TrackNode[] {
     if (one.info.kind === "cpu") one.parent = groupId(parent);
   }
   for (const root of roots) sum(root);
+  const hasCpus = trace.rows.some((row) => row.kind === "sched" && row.length > 0);
+  const fills = new ProcessFills(trace);
   const nodes: TrackNode[] = [];
   const span = Math.max(0, trace.toNs - trace.fromNs);
   const list = (branch: Draft[]): void => {
     for (const one of branch.sort(order)) {
       if (one.totalEvents === 0 && !one.target) continue;
-      nodes.push(finish(one, span));
+      const fill =
+        hasCpus && one.info.kind === "process" ? FILLS[fills.of(one.id as TrackId)] : undefined;
+      nodes.push({ ...finish(one, span), ...(fill !== undefined && { fill }) });
       list(one.children);
     }
   };
   list(roots);
   return nodes;
-}
-
-/** Tracks of the recorded command: the process `target.pid`, those it started, and theirs; with their threads. */
-export function targetTracks(trace: Trace): ReadonlySet<number> {
-  const found = new Set<number>();
-  const target = Number(trace.metadata.get("target.pid") ?? NaN);
-  if (!Number.isInteger(target)) return found;
-  const children = new Map<number, number[]>();
-  const byPid = new Map<number, number[]>();
-  for (const [id, { kind, pid, parentPid }] of trace.tracks.entries()) {
-    if (kind !== "process" || pid === undefined) continue;
-    append(byPid, pid, id);
-    if (parentPid !== undefined && parentPid !== pid) append(children, parentPid, pid);
-  }
-  const seen = new Set<number>();
-  const queue = [target];
-  for (let pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
-    if (seen.has(pid)) continue;
-    seen.add(pid);
-    for (const id of byPid.get(pid) ?? []) found.add(id);
-    queue.push(...(children.get(pid) ?? []));
-  }
-  for (const [id, info] of trace.tracks.entries()) {
-    let at: number | undefined = info.parent;
-    for (let steps = 0; at !== undefined && steps < 16; steps++) {
-      if (found.has(at)) found.add(id);
-      at = trace.tracks[at]?.parent;
-    }
-  }
-  return found;
-}
-
-function append(map: Map<number, number[]>, key: number, value: number): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
 }
 
 function draft(

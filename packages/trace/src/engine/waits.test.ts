@@ -4,7 +4,7 @@ import { eventDetails } from "./details.ts";
 import { FlowLinks } from "./flows.ts";
 import { LevelOfDetail } from "./lod.ts";
 import { NameDurations } from "./name-durations.ts";
-import { FILLS, fillOf, pixel } from "./palette.ts";
+import { pixel, sliceFill } from "./palette.ts";
 import type { ViewportRequest } from "./protocol.ts";
 import { Raster } from "./raster.ts";
 import { RowTotals } from "./row-totals.ts";
@@ -74,8 +74,8 @@ test("a selected name keeps its colour, others of its kind show at 60 %", () => 
   const { draw, calls, states } = waiting();
   const plain = draw([calls.id, states.id]).pixels;
   const { pixels } = draw([calls.id, states.id], { emphasis: { kind: "slice", name: "read" } });
-  expect(pixels[300]).toBe(pixel(FILLS[fillOf("read")]!));
-  expect(pixels[800]).toBe(pixel(FILLS[fillOf("fsync")]!, 153));
+  expect(pixels[300]).toBe(pixel(sliceFill("read", true)));
+  expect(pixels[800]).toBe(pixel(sliceFill("fsync", true), 153));
   expect(pixels.subarray(1000)).toEqual(plain.subarray(1000));
   const byState = draw([states.id], {
     emphasis: { kind: "thread_state", name: "Sleeping" },

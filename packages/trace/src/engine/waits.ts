@@ -2,7 +2,7 @@
 import type { StringId, TrackId } from "../model/sink.ts";
 import type { Row, Trace } from "../model/trace.ts";
 import { covering, placeOf } from "./locate.ts";
-import { stateClass } from "./palette.ts";
+import { SYSCALL_CATEGORY, stateClass } from "./palette.ts";
 import type { EventRef } from "./protocol.ts";
 
 export interface Wait extends EventRef {
@@ -19,7 +19,7 @@ export function syscallAt(trace: Trace, track: TrackId, ts: number): Wait | unde
     const place = index < 0 ? undefined : placeOf(row as Row<"slice">, index);
     if (place === undefined) continue;
     const { category, key } = place.chunk;
-    if (trace.strings.get(category[place.at]! as StringId) !== "syscall") continue;
+    if (trace.strings.get(category[place.at]! as StringId) !== SYSCALL_CATEGORY) continue;
     found = { row: row.id, index, name: trace.strings.get(key[place.at]! as StringId) };
     lane = row.lane;
   }

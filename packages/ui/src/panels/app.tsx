@@ -56,6 +56,8 @@ function Stage({ page }: { page: Page }) {
   const view = useRef<HTMLDivElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const filler = useRef<HTMLDivElement>(null);
+  const hasCpus = store.tracks.value.some(({ info }) => info.kind === "cpu");
+  const minimapTitle = `${hasCpus ? "How busy the CPUs were" : "How much happened"} over the whole trace; drag to choose what is shown`;
 
   useEffect(() => {
     const { canvas } = timeline;
@@ -119,11 +121,7 @@ function Stage({ page }: { page: Page }) {
           }}
         />
       </div>
-      <canvas
-        class="minimap"
-        ref={minimap}
-        aria-label="The whole trace; drag to choose what is shown"
-      />
+      <canvas class="minimap" ref={minimap} aria-label={minimapTitle} title={minimapTitle} />
       <div class="column">
         <div class="order">Tracks, busiest first</div>
         <div class="tree" ref={tree} />

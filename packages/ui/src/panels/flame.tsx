@@ -14,7 +14,7 @@ const ROW = 18;
 const FONT = '11px system-ui, "Segoe UI", sans-serif';
 
 export function Flame({ page }: { page: Page }) {
-  const { store, client, timeline } = page;
+  const { store, client } = page;
   const area = store.area.value;
   const range = store.range.value;
   const [answer, setAnswer] = useState<Answer | undefined>(undefined);
@@ -38,8 +38,8 @@ export function Flame({ page }: { page: Page }) {
     return (
       <p class="muted hint">
         No samples in {where}
-        {timeline.summary.metadata["sources"]?.includes("sample") === false
-          ? ": this trace was recorded without CPU samples."
+        {store.tracks.value.every(({ rows }) => rows.every(({ kind }) => kind !== "sample"))
+          ? ": this trace has no CPU samples."
           : ". Select a larger area, or zoom out."}
       </p>
     );

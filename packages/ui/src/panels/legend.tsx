@@ -1,5 +1,5 @@
 /** What the colours mean, always in sight, and the zoom in numbers. */
-import { FILLS, stateInk } from "@kymo/trace/engine";
+import { FILLS, SYSCALL_FILLS, stateInk } from "@kymo/trace/engine";
 import type { Page } from "../page.tsx";
 import { perform } from "../window-keys.ts";
 import { formatDuration } from "../words.ts";
@@ -33,12 +33,18 @@ export function Legend({ page }: { page: Page }) {
   const kinds = new Set(store.tracks.value.flatMap((track) => track.rows.map((row) => row.kind)));
   const lost = (store.summary.value?.lostEvents ?? 0) > 0;
   const { from, to } = store.range.value;
+  const summary = store.summary.value;
+  const whole = summary !== undefined && from <= summary.fromNs && to >= summary.toNs;
+  // A track with slices that nobody named has system calls only.
+  const calls = store.tracks.value.some(
+    ({ rows, annotated }) => !annotated && rows.some(({ kind }) => kind === "slice"),
+  );
   return (
     <footer class="legend">
       <div class="entries">
         {kinds.has("thread_state") && (
           <section class="entry-group" aria-label="Thread states">
-            <span class="what">Threads</span>
+            <span class="what">Thread states</span>
             {entries.map(({ state, text, wide, more }) => {
               const { rgb, alpha, hatch } = stateInk(store.theme.value, state);
               const color = hexOf(rgb, alpha);
@@ -64,7 +70,7 @@ export function Legend({ page }: { page: Page }) {
           <section class="entry-group" aria-label="Other colours">
             <span class="entry">
               <i class="names">
-                {[0, 8, 11].map((n) => (
+                {[0, 8, 4].map((n) => (
                   <b key={n} style={{ background: colorOf(FILLS[n]!) }} />
                 ))}
               </i>
@@ -74,10 +80,26 @@ export function Legend({ page }: { page: Page }) {
                   : "CPUs by process"
                 : "Slices by name"}
             </span>
+            {calls && (
+              <span class="entry" title="Slices of this family of colours are calls of the kernel">
+                <i class="names">
+                  {SYSCALL_FILLS.map((rgb) => (
+                    <b key={rgb} style={{ background: colorOf(rgb) }} />
+                  ))}
+                </i>
+                System calls
+              </span>
+            )}
             {kinds.has("sample") && (
               <span class="entry">
                 <i class="ticks" />
                 CPU samples
+              </span>
+            )}
+            {kinds.has("counter") && (
+              <span class="entry" title="A value over time, such as memory; its height is from 0">
+                <i class="area" />
+                Counters
               </span>
             )}
             {lost && (
@@ -90,14 +112,18 @@ export function Legend({ page }: { page: Page }) {
         )}
       </div>
       <span class="zoom">
-        <span title="What the view spans">{formatDuration(to - from)} in view</span>
+        <span title="What the view spans">
+          {whole
+            ? `whole trace: ${formatDuration(summary.toNs - summary.fromNs)}`
+            : `${formatDuration(to - from)} in view`}
+        </span>
         <button
           type="button"
           class="plain"
           title="Density of the rows (C)"
           onClick={() => perform(page, "density")}
         >
-          {store.density.value}
+          rows: {store.density.value}
         </button>
       </span>
     </footer>

@@ -104,24 +104,26 @@ export function Stats({ page }: { page: Page }) {
               </tr>
             </thead>
             <tbody>
-              {answer.names.slice(0, MOST_NAMES).map(({ name, count, totalNs, selfNs, maxNs }) => (
-                <tr key={name}>
-                  <td class="name">
-                    <i class="swatch" style={{ background: fillOfName(name) }} />
-                    <button
-                      type="button"
-                      class="link"
-                      onClick={() => page.searching.type(name.slice(0, 1000))}
-                    >
-                      {cutText(name, 300)}
-                    </button>
-                  </td>
-                  <td class="num right">{formatCount(count)}</td>
-                  <td class="num right">{formatDuration(totalNs)}</td>
-                  <td class="num right">{formatDuration(selfNs)}</td>
-                  <td class="num right">{formatDuration(maxNs)}</td>
-                </tr>
-              ))}
+              {answer.names
+                .slice(0, MOST_NAMES)
+                .map(({ name, syscall, count, totalNs, selfNs, maxNs }) => (
+                  <tr key={name}>
+                    <td class="name">
+                      <i class="swatch" style={{ background: fillOfName(name, syscall) }} />
+                      <button
+                        type="button"
+                        class="link"
+                        onClick={() => page.searching.type(name.slice(0, 1000))}
+                      >
+                        {cutText(name, 300)}
+                      </button>
+                    </td>
+                    <td class="num right">{formatCount(count)}</td>
+                    <td class="num right">{formatDuration(totalNs)}</td>
+                    <td class="num right">{formatDuration(selfNs)}</td>
+                    <td class="num right">{formatDuration(maxNs)}</td>
+                  </tr>
+                ))}
             </tbody>
           </table>
         ) : (

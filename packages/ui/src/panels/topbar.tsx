@@ -164,7 +164,9 @@ function Problems({ page: { store } }: { page: Page }) {
       onClick={() => store.showTab("log")}
       title="What was lost or odd in this file"
     >
-      {lost > 0 ? `${formatCount(lost)} lost` : `${count} problem${count === 1 ? "" : "s"}`}
+      {lost > 0
+        ? `${formatCount(lost)} events lost`
+        : `${count} note${count === 1 ? "" : "s"} on the recording`}
     </button>
   );
 }

@@ -3,14 +3,19 @@
  * in the same frame that paints the canvas, so the two never drift apart.
  */
 import { effect } from "@preact/signals";
+import { colorOf } from "../panels/fill.ts";
 import { factsParts, shareOf } from "./facts.ts";
 import { type Item, itemIndexAt, stickyItem, visibleItems } from "./layout.ts";
 import { isHeading } from "./paint.ts";
 import type { Timeline } from "./timeline.ts";
 
+/** Px of a line that must be in sight for it not to count as below. */
+const LEAST_SEEN = 14;
+
 interface Line {
   readonly element: HTMLElement;
   readonly chevron: HTMLElement;
+  readonly fill: HTMLElement;
   readonly title: HTMLElement;
   readonly id: HTMLElement;
   readonly facts: HTMLElement;
@@ -27,6 +32,8 @@ export class Headers {
   private readonly sticky: Line;
   private focusKey: string | undefined;
   private stickyKey: string | undefined;
+  private readonly more = document.createElement("button");
+  private belowY = 0;
 
   constructor(host: HTMLElement, stickyHost: HTMLElement, timeline: Timeline) {
     this.host = host;
@@ -43,6 +50,12 @@ export class Headers {
       timeline.store.toggleLine(this.stickyKey, false);
       if (item) timeline.scrollTo(item.y);
     };
+    this.more.type = "button";
+    this.more.className = "more";
+    this.more.hidden = true;
+    this.more.tabIndex = -1;
+    this.more.onclick = () => timeline.scrollTo(this.belowY);
+    stickyHost.append(this.more);
     host.addEventListener("keydown", (event) => this.onKey(event));
     host.addEventListener("focusin", (event) => {
       const key = (event.target as HTMLElement).dataset["key"];
@@ -85,6 +98,32 @@ export class Headers {
       }
     }
     this.drawSticky();
+    this.drawMore();
+  }
+
+  /** "4 more processes below": that there is more than the window shows. */
+  private drawMore(): void {
+    const { layout, scrollTop, viewHeight } = this.timeline;
+    const { items } = layout;
+    const start = itemIndexAt(layout, scrollTop + viewHeight - LEAST_SEEN) + 1;
+    let processes = 0;
+    let first = -1;
+    for (let n = start; n < items.length; n++) {
+      if (items[n]!.node.kind !== "process") continue;
+      processes++;
+      if (first < 0) first = n;
+    }
+    const left = items.length - start;
+    const text =
+      processes > 0
+        ? `${processes} more process${processes === 1 ? "" : "es"} below`
+        : left > 0
+          ? `${left} more line${left === 1 ? "" : "s"} below`
+          : "";
+    this.belowY = items[first < 0 ? start : first]?.y ?? 0;
+    if (text === this.more.textContent) return;
+    this.more.textContent = text;
+    this.more.hidden = text === "";
   }
 
   private drawSticky(): void {
@@ -111,7 +150,7 @@ export class Headers {
     const share = shareOf(item.node, this.timeline.summary);
     const heading = isHeading(item);
     const parts = heading ? [] : factsParts(node.facts, node.kind, share);
-    const state = `${node.title}|${node.idText}|${parts.join()}|${item.height}|${item.level}|${item.expandable}|${item.expanded}|${selected}|${tabStop}|${share.toFixed(3)}|${heading}`;
+    const state = `${node.title}|${node.idText}|${parts.join()}|${item.height}|${item.level}|${item.expandable}|${item.expanded}|${selected}|${tabStop}|${share.toFixed(3)}|${heading}|${node.fill}`;
     if (line.shown === state) return;
     line.shown = state;
     const { element } = line;
@@ -131,9 +170,10 @@ export class Headers {
     element.title = [node.title, node.idText, node.facts].filter(Boolean).join(" · ");
     line.chevron.textContent = item.expandable ? (item.expanded ? "▾" : "▸") : "";
     line.title.textContent = node.title;
+    line.fill.hidden = node.fill === undefined;
+    if (node.fill !== undefined) line.fill.style.background = colorOf(node.fill);
     // A group's facts name its size already.
-    const id = node.kind === "group" && parts.length > 0 ? "" : node.idText;
-    line.id.textContent = id.replace(/^(pid|tid) /, "");
+    line.id.textContent = node.kind === "group" && node.facts !== "" ? "" : node.idText;
     line.facts.replaceChildren(...parts.map(partElement));
     const timed = node.kind === "process" || node.kind === "thread";
     const hasBar = timed && / CPU\b/.test(node.facts) && item.height >= 26;
@@ -210,19 +250,22 @@ function makeLine(): Line {
   };
   const element = document.createElement("div");
   element.setAttribute("role", "treeitem");
-  const [chevron, title, id, facts, bar] = [
+  const [chevron, fill, title, id, facts, bar] = [
     make("chevron"),
+    make("fill"),
     make("title"),
     make("id"),
     make("facts parts"),
     make("bar"),
   ];
   chevron.setAttribute("aria-hidden", "true");
+  fill.setAttribute("aria-hidden", "true");
+  fill.title = "The colour of this process on CPU rows";
   bar.setAttribute("aria-hidden", "true");
   const first = make("first");
-  first.append(chevron, title, id);
+  first.append(chevron, fill, title, id);
   const second = make("second");
   second.append(facts);
   element.append(first, second, bar);
-  return { element, chevron, title, id, facts, bar, shown: "", y: Number.NaN };
+  return { element, chevron, fill, title, id, facts, bar, shown: "", y: Number.NaN };
 }

@@ -1,7 +1,13 @@
 /**
  * One frame: ruler, gridlines, strips, labels, losses, selection. Reads the state it is given, keeps none.
  */
-import { type EventDetails, formatValue, stateInk, type TraceSummary } from "@kymo/trace/engine";
+import {
+  type EventDetails,
+  formatValue,
+  stateInk,
+  stateTitle,
+  type TraceSummary,
+} from "@kymo/trace/engine";
 import type { Colors, Theme } from "../colors.ts";
 import { formatDuration } from "../words.ts";
 import { factsParts, shareOf } from "./facts.ts";
@@ -23,6 +29,8 @@ const LABEL_FONT = '11px system-ui, "Segoe UI", sans-serif';
 const RULER_FONT = "11px ui-monospace, monospace";
 const MAX_LABELS = 600;
 const MIN_LABEL_PX = 34;
+/** The one state whose colour is dark in both themes. */
+const preemptedTitle = stateTitle("R+");
 
 export interface Area extends TimeRange {
   /** y from the top of the content. */
@@ -132,8 +140,7 @@ function paintGround(
 }
 
 function headingText({ node }: Item, summary: TraceSummary): string {
-  const text = factsParts(node.facts, node.kind, shareOf(node, summary)).join(" · ");
-  return node.kind === "process" ? text.replace(" % ", " % of one CPU ") : text;
+  return factsParts(node.facts, node.kind, shareOf(node, summary)).join(" · ");
 }
 
 /** An open line that has only other lines below: its facts stand in the free space to the right. */
@@ -234,7 +241,7 @@ function paintCounter(
   if (band.height >= 24 && Number.isFinite(counter.max)) {
     context.font = RULER_FONT;
     context.textBaseline = "top";
-    const text = formatValue(counter.max, item.node.unit);
+    const text = `max ${formatValue(counter.max, item.node.unit)}`;
     context.globalAlpha = 0.75;
     context.fillStyle = color.background;
     context.fillRect(2, y + 2, context.measureText(text).width + 5, 13);
@@ -269,7 +276,7 @@ function paintLabels(
         const room = to - from - 2 * inset;
         const fitted =
           band.kind === "thread_state"
-            ? fitState(scene.measure, text, room)
+            ? fitState(scene.measure, text, room, callsBelow)
             : scene.measure.fit(text, room, band.kind === "slice");
         if (fitted === "") return;
         context.fillText(fitted, from + inset, middle);
@@ -285,6 +292,7 @@ function paintLabels(
         }
         left--;
       };
+      const callsBelow = item.bands.some(({ kind, height }) => kind === "slice" && height >= 11);
       const { labels, labelTexts } = held.strip;
       for (const i of held.labelsOfLine.get(line) ?? []) {
         if (left <= 0) break;
@@ -292,18 +300,22 @@ function paintLabels(
         const text = labelTexts[labels[i + 3]!] ?? "";
         // Sleeping is next to empty: its words are on the background, not on a fill.
         const quiet = band.kind === "thread_state" && /^(Sleeping|Idle)/.test(text);
-        context.fillStyle = quiet ? color.muted : color.labelInk;
+        const dark = band.kind === "thread_state" && text === preemptedTitle;
+        context.fillStyle = quiet ? color.muted : dark ? "#ffffff" : color.labelInk;
         write(start, start + labels[i + 1]!, text, 4);
       }
     }
   }
 }
 
-/** "Sleeping in read", else "in read", else "Sleeping", else nothing: a cut word says less than no word. */
-function fitState(measure: TextMeasure, text: string, room: number): string {
+/**
+ * "Sleeping in read", else "in read", else "in r…": the same state never has another word. Where the call itself is
+ * drawn below with its name (`callBelow`), the whole or nothing.
+ */
+function fitState(measure: TextMeasure, text: string, room: number, callBelow: boolean): string {
+  if (measure.width(text) <= room) return text;
   const at = text.indexOf(" in ");
-  const choices = at < 0 ? [text] : [text, text.slice(at + 1), text.slice(0, at)];
-  return choices.find((each) => measure.width(each) <= room) ?? "";
+  return at < 0 || callBelow ? "" : measure.fit(text.slice(at + 1), room, false);
 }
 
 const hatches = new Map<string, CanvasPattern | null>();

@@ -25,6 +25,8 @@ export interface TreeNode {
   readonly busyNs: number;
   readonly target: boolean;
   readonly unit: string | undefined;
+  /** The process's colour on CPU rows, 0xRRGGBB. */
+  readonly fill?: number;
   readonly children: readonly TreeNode[];
   readonly rows: readonly TreeRow[];
   /** Tracks this line stands for itself. */
@@ -61,6 +63,17 @@ export function buildTree(tracks: readonly TrackNode[]): Tree {
     }
   }
 
+  /** Its process's first, and called the same: the name would say nothing new. */
+  const isMainThread = ({ info, name, parent }: TrackNode): boolean => {
+    const owner = parent === undefined ? undefined : nodeOfTrack.get(parent);
+    return (
+      info.kind === "thread" &&
+      owner?.info.kind === "process" &&
+      owner.name === name &&
+      info.tid !== undefined &&
+      info.tid === owner.info.pid
+    );
+  };
   const isCpuGroup = (track: TrackNode): boolean =>
     track.id < 0 && childrenOf.get(track.id)?.[0]?.info.kind === "cpu";
   const lineOf = (track: TrackNode): TreeNode => {
@@ -82,7 +95,8 @@ export function buildTree(tracks: readonly TrackNode[]): Tree {
       };
     }
     if (track.info.kind === "process") return foldQuiet(track, children, childrenOf, lineOf);
-    return plainLine(track, children.map(lineOf));
+    const line = plainLine(track, children.map(lineOf));
+    return isMainThread(track) ? { ...line, title: "main thread" } : line;
   };
 
   const cpuGroup = roots.find(isCpuGroup);
@@ -194,6 +208,7 @@ function plainLine(track: TrackNode, children: readonly TreeNode[]): TreeNode {
     busyNs: track.busyNs,
     target: track.target,
     unit: track.info.unit,
+    ...(track.fill !== undefined && { fill: track.fill }),
     children,
     rows: rowsOf(track),
     tracks: [track.id],
