@@ -109,6 +109,8 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
     await page.setViewportSize({ width: 1280, height: 190 });
     await open("shop.json");
     const whole = await spanNow();
+    // What the window has no room for is said, until the end is in sight.
+    await page.locator(".more", { hasText: /^\d+ more \w+ below$/ }).waitFor();
     await page.mouse.move(700, 125);
     await page.mouse.wheel(0, 120);
     await page.waitForFunction(() => window.__kymo.state.scrollTop > 0);
@@ -118,6 +120,7 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
       const { bottom } = document.querySelector(".view")!.getBoundingClientRect();
       return Math.abs(scrollTop + bottom - canvasTop - 24 - contentHeight) <= 1;
     });
+    await page.locator(".more").waitFor({ state: "hidden" });
     expect(await spanNow()).toBe(whole);
     await page.keyboard.down("Control");
     await page.mouse.wheel(0, -240);

@@ -9,8 +9,8 @@ import { type Item, itemIndexAt, stickyItem, visibleItems } from "./layout.ts";
 import { isHeading } from "./paint.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** Px of a line that must be in sight for it not to count as below. */
-const LEAST_SEEN = 14;
+/** Px of a line that must be in sight for it not to count as below: the hint itself, and a line of text. */
+const LEAST_SEEN = 36;
 
 interface Line {
   readonly element: HTMLElement;
@@ -105,7 +105,10 @@ export class Headers {
   private drawMore(): void {
     const { layout, scrollTop, viewHeight } = this.timeline;
     const { items } = layout;
-    const start = itemIndexAt(layout, scrollTop + viewHeight - LEAST_SEEN) + 1;
+    const atEnd = scrollTop + viewHeight >= layout.height - 1;
+    const start = atEnd
+      ? items.length
+      : itemIndexAt(layout, scrollTop + viewHeight - LEAST_SEEN) + 1;
     let processes = 0;
     let first = -1;
     for (let n = start; n < items.length; n++) {
