@@ -74,7 +74,8 @@ export class Counters {
       if (!process.inTree || process.exited) continue;
       if (followed++ === processLimit) break;
       const bytes = residentBytes(process.pid, this.#pageBytes);
-      if (bytes === undefined) continue;
+      // A process that is exiting has given its memory back but is still listed: not a reading of what it used.
+      if (bytes === undefined || bytes === 0) continue;
       let counter = this.#tracks.get(process);
       if (counter === undefined) {
         const track = this.#sink.track({
