@@ -27,11 +27,11 @@ test("a CPU that doesn't stays watched; one that never left idle does not", () =
   expect(calls).toEqual(["0 off"]);
 });
 
-test("a silent CPU is let alone after a second without idle time, and watched again at once", () => {
+test("a silent CPU is let alone after a while without idle time, and watched again at once", () => {
   const { calls, counts, watch, round } = watching([1]);
   watch.leftIdle(1, false);
   counts.set(1, { switches: 40_000, toIdle: 5 });
-  round(0.5);
+  round(0.1);
   expect(calls).toEqual([]);
   counts.set(1, { switches: 80_000, toIdle: 10 });
   round(1);
@@ -52,4 +52,20 @@ test("a silent CPU that switches seldom stays watched, idle or not", () => {
     round(second);
   }
   expect(calls).toEqual([]);
+});
+
+test("a busy CPU is let alone before anything is known of it, and has its full time once it is watched again", () => {
+  const { calls, counts, round } = watching([1]);
+  counts.set(1, { switches: 40_000, toIdle: 0 });
+  round(0.3);
+  expect(calls).toEqual(["1 off"]);
+  counts.set(1, { switches: 400_000, toIdle: 0 });
+  round(3);
+  counts.set(1, { switches: 400_010, toIdle: 5 });
+  round(3.1);
+  expect(calls).toEqual(["1 off", "1 on"]);
+  round(5);
+  expect(calls).toEqual(["1 off", "1 on"]);
+  round(5.2);
+  expect(calls).toEqual(["1 off", "1 on", "1 off"]);
 });

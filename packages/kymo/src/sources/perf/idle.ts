@@ -4,7 +4,7 @@
  * Kernels have been seen whose idle task of one CPU is stuck in perf's recursion guard: no tracepoint fires in it, for
  * any user of perf, and sched_switch never says which thread follows it. Context-switch records (PERF_RECORD_SWITCH) do,
  * but cost two records a switch. So every CPU is watched that way only until it has shown that it reports properly; one
- * that does not stays watched, except while it has next to no idle time to report.
+ * that does not stays watched. Neither is watched while it switches often and has next to no idle time to report.
  */
 
 /** What one round has seen of a CPU. */
@@ -15,10 +15,10 @@ export interface CpuSwitches {
   readonly toIdle: number;
 }
 
-/** So long a CPU may take to show that it reports properly; one that never left idle is then taken for a good one. */
+/** So long a watched CPU may take to show that it reports properly; one that never left idle is then taken for a good one. */
 const decideNs = 2_000_000_000;
-/** A silent CPU isn't watched any more when for so long … */
-const busyNs = 1_000_000_000;
+/** No CPU is watched that for so long … */
+const busyNs = 200_000_000;
 /** … it has switched more often than this a second … */
 const busySwitchesPerSecond = 50_000;
 /** … and gone idle on fewer of the switches than this. */
@@ -27,6 +27,8 @@ const busyIdleShare = 0.001;
 interface CpuState {
   verdict: "undecided" | "silent";
   watched: boolean;
+  /** When it was last turned on. */
+  watchedSinceNs: number;
   /** Where the time began over which it is judged. */
   sinceNs: number;
   since: CpuSwitches;
@@ -42,7 +44,13 @@ export class IdleWatch {
     this.#cpus = new Map(
       cpus.map((cpu) => [
         cpu,
-        { verdict: "undecided", watched: true, sinceNs: 0, since: { switches: 0, toIdle: 0 } },
+        {
+          verdict: "undecided",
+          watched: true,
+          watchedSinceNs: 0,
+          sinceNs: 0,
+          since: { switches: 0, toIdle: 0 },
+        },
       ]),
     );
   }
@@ -57,8 +65,12 @@ export class IdleWatch {
 
   round(nowNs: number, countsOf: (cpu: number) => CpuSwitches): void {
     for (const [cpu, state] of this.#cpus) {
-      if (state.verdict === "undecided") {
-        if (nowNs > decideNs) this.#trust(cpu);
+      if (
+        state.verdict === "undecided" &&
+        state.watched &&
+        nowNs - state.watchedSinceNs > decideNs
+      ) {
+        this.#trust(cpu);
         continue;
       }
       const counts = countsOf(cpu);
@@ -72,6 +84,7 @@ export class IdleWatch {
       const busy = seldomIdle && switches > (busySwitchesPerSecond * ns) / 1e9;
       if (state.watched === !busy) continue;
       state.watched = !busy;
+      if (!busy) state.watchedSinceNs = nowNs;
       this.#watch(cpu, !busy);
     }
   }
