@@ -14,6 +14,10 @@ export interface Libc {
   threadId(): number;
   /** @returns a file descriptor, or −errno. */
   perfEventOpen(attr: Uint8Array, pid: number, cpu: number, group: number, flags: number): number;
+  /** bpf(2). @returns what the call returned, or −errno. */
+  bpf(command: number, attributes: Uint8Array): number;
+  /** Address of the bytes, as other memory of a call points at them: they must not be moved or freed until it has returned. */
+  addressOf(bytes: Uint8Array): Pointer;
   /** @returns what the call returned, or −errno. */
   ioctl(fd: number, request: number, argument: number): number;
   /** An ioctl whose argument is memory that it reads or writes. @returns ≥ 0, or −errno. */
@@ -41,6 +45,7 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 
 const perfEventOpenNumber: { readonly [arch: string]: number } = { x64: 298, arm64: 241 };
+const bpfNumber: { readonly [arch: string]: number } = { x64: 321, arm64: 280 };
 const gettidNumber: { readonly [arch: string]: number } = { x64: 186, arm64: 178 };
 const mapFailed = 0xffff_ffff_ffff_ffffn;
 
@@ -75,6 +80,7 @@ async function open(): Promise<Libc> {
     "int",
     "unsigned long",
   ]);
+  const bpf = libc.func("syscall", "long", ["long", "int", "void *", "unsigned int"]);
   const ioctl = libc.func("ioctl", "int", ["int", "unsigned long", "unsigned long"]);
   const ioctlPointer = libc.func("ioctl", "int", ["int", "unsigned long", "void *"]);
   const mmap = libc.func("mmap", "void *", ["size_t", "size_t", "int", "int", "int", "long"]);
@@ -91,6 +97,9 @@ async function open(): Promise<Libc> {
     threadId: () => Number(syscall(gettidNumber[process.arch]!, null, 0, 0, 0, 0)),
     perfEventOpen: (attr, pid, cpu, group, flags) =>
       orErrno(Number(syscall(number, attr, pid, cpu, group, flags))),
+    bpf: (command, attributes) =>
+      orErrno(Number(bpf(bpfNumber[process.arch]!, command, attributes, attributes.byteLength))),
+    addressOf: (bytes) => BigInt(koffi.address(bytes)),
     ioctl: (fd, request, argument) => orErrno(ioctl(fd, request, argument)),
     ioctlBytes: (fd, request, memory) => orErrno(ioctlPointer(fd, request, memory)),
     mmap: (length, protection, flags, fd) => {
