@@ -62,12 +62,15 @@ export interface Probe {
   readonly at?: SourceAt;
 }
 
-/** How a map's contents are read out and shown. */
+/** How a map's contents are read out and shown; what its keys and values mean is in aggregation.ts. */
 export interface Aggregation {
   readonly map: MapSpec;
   readonly name: string;
   readonly kind: "count" | "sum" | "avg" | "min" | "max" | "hist" | "lhist" | "quantize";
-  /** Parts of the key, in order; empty: a single value. Offsets are in the key's bytes. */
+  /**
+   * Parts of the key, in order; empty: a single value, in an array map. Offsets are in the key's bytes. The bucket of
+   * hist, lhist and quantize is none of them.
+   */
   readonly key: readonly import("./site.ts").Field[];
   /** lhist: from, to, width of a bucket. */
   readonly buckets?: { readonly from: bigint; readonly to: bigint; readonly width: bigint };
