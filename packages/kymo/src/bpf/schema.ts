@@ -45,24 +45,34 @@ export interface Member {
   readonly bitSize?: number;
 }
 
+export type FieldAccess =
+  | { readonly how: "load"; readonly offset: number; readonly type: IntType }
+  /** The field lies in the context itself (char[16]). */
+  | { readonly how: "inline"; readonly offset: number }
+  /** __data_loc: u32 at `offset`, low half the text's offset in the context, high half its length. */
+  | { readonly how: "dataLocation"; readonly offset: number; readonly relative: boolean }
+  /**
+   * load(load(context + offset) + then): arguments of a system call behind struct pt_regs (`memory` is "direct" where
+   * the target has BTF, else "kernel"), arguments of a static probe in the program's memory ("user").
+   */
+  | {
+      readonly how: "indirect";
+      readonly offset: number;
+      readonly then: number;
+      readonly type: IntType;
+      readonly memory: MemoryKind;
+    }
+  /** Always this: an argument of a static probe that the compiler knew. */
+  | { readonly how: "constant"; readonly value: bigint }
+  /** Each place of a static probe has its own: bpf_get_attach_cookie is the index. */
+  | { readonly how: "byCookie"; readonly access: readonly FieldAccess[] };
+
 /** A field of an event, or an argument of a function. */
 export interface EventField {
   readonly name: string;
   readonly type: CType;
   /** How to get at the value, from the context pointer. */
-  readonly access:
-    | { readonly how: "load"; readonly offset: number; readonly type: IntType }
-    /** The field lies in the context itself (char[16]). */
-    | { readonly how: "inline"; readonly offset: number }
-    /** __data_loc: u32 at `offset`, low half the text's offset in the context, high half its length. */
-    | { readonly how: "dataLocation"; readonly offset: number; readonly relative: boolean }
-    /** load(load(context + offset) + then): arguments of a system call behind struct pt_regs. */
-    | {
-        readonly how: "indirect";
-        readonly offset: number;
-        readonly then: number;
-        readonly type: IntType;
-      };
+  readonly access: FieldAccess;
   /** Where pointers of this field point: how what is behind them is read. */
   readonly pointee: MemoryKind;
 }
