@@ -22,8 +22,14 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: number): number;
   /** An ioctl whose argument is memory that it reads or writes. @returns ≥ 0, or −errno. */
   ioctlBytes(fd: number, request: number, memory: Uint8Array): number;
-  /** @returns the address, or −errno as a number. */
-  mmap(length: number, protection: number, flags: number, fd: number): Pointer | number;
+  /** `offset` is a multiple of the page size. @returns the address, or −errno as a number. */
+  mmap(
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset?: number,
+  ): Pointer | number;
   munmap(at: Pointer, length: number): void;
   /** Memory at `at`, without a copy. Using it after `munmap` crashes the process. */
   view(at: Pointer, length: number): ArrayBuffer;
@@ -102,8 +108,8 @@ async function open(): Promise<Libc> {
     addressOf: (bytes) => BigInt(koffi.address(bytes)),
     ioctl: (fd, request, argument) => orErrno(ioctl(fd, request, argument)),
     ioctlBytes: (fd, request, memory) => orErrno(ioctlPointer(fd, request, memory)),
-    mmap: (length, protection, flags, fd) => {
-      const at = BigInt(mmap(0, length, protection, flags, fd, 0));
+    mmap: (length, protection, flags, fd, offset = 0) => {
+      const at = BigInt(mmap(0, length, protection, flags, fd, offset));
       return at === mapFailed ? -koffi.errno() : at;
     },
     munmap: (at, length) => void munmap(at, length),

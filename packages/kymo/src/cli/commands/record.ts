@@ -90,6 +90,7 @@ async function run(argv: readonly string[]): Promise<number> {
         0.0625,
         1024,
       ),
+      signals: true,
       all: values.all === true,
     },
   });

@@ -354,12 +354,14 @@ class Opener {
         (f) => ({ kind: "exec", layout: execLayout(f) }),
         "cpu",
       ),
-      ...this.#tracepoint(
-        "signals",
-        format("signal/signal_deliver"),
-        (f) => ({ kind: "signal", layout: signalLayout(f) }),
-        "cpu",
-      ),
+      ...(this.#options.signals
+        ? this.#tracepoint(
+            "signals",
+            format("signal/signal_deliver"),
+            (f) => ({ kind: "signal", layout: signalLayout(f) }),
+            "cpu",
+          )
+        : []),
     ];
     if (!this.#options.sched) return events;
     return [

@@ -13,7 +13,7 @@ import {
 } from "./layout.ts";
 import { LineSink } from "./line-sink.ts";
 import { TimeMerger } from "./merge.ts";
-import { Misc, RecordType } from "./records.ts";
+import { Misc, RecordType, recordTime } from "./records.ts";
 import {
   callchainSample,
   MemorySource,
@@ -182,10 +182,14 @@ function decode(cpus: readonly (readonly Uint8Array[])[], setup: Setup = {}) {
     arch: "x64",
   });
   const merger = new TimeMerger(
-    cpus.map((records, cpu) => new MemorySource(cpu, records)),
+    cpus.map((records, cpu) => ({
+      source: new MemorySource(cpu, records),
+      time: recordTime,
+      handle: (source, ts) => decoder.record(source, ts),
+    })),
     originNs,
   );
-  merger.drain(Infinity, (source, ts) => decoder.record(source, ts));
+  merger.drain(Infinity);
   return { lines: sink.lines, decoder, mappings, idleExits };
 }
 

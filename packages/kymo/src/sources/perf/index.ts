@@ -21,9 +21,11 @@ import type { Availability, Capture, Source } from "../../source.ts";
 import { AttachError, type Attached, attach } from "./attach.ts";
 import { Counters, ownCpuNs } from "./counters.ts";
 import { PerfDecoder } from "./decode.ts";
+import { ExtraInputList, type ExtraInputs } from "./extra.ts";
 import { IdleWatch } from "./idle.ts";
 import { TimeMerger } from "./merge.ts";
 import { type PerfOptions, perfOptions } from "./options.ts";
+import { recordTime } from "./records.ts";
 import { Tasks } from "./tasks.ts";
 
 export interface PerfStats {
@@ -40,6 +42,8 @@ export interface PerfCapture extends Capture {
   readonly stats: PerfStats;
   /** What is not recorded, and why. */
   readonly notes: readonly string[];
+  /** Another source's records, from now on merged with perf's by time. */
+  readonly inputs: ExtraInputs;
 }
 export interface PerfHooks {
   /** After each round of draining: the sink has had its watermark. */
@@ -61,6 +65,8 @@ const urgentFill = 1 / 4;
 const calmFill = 1 / 16;
 /** A record's time is taken at most so long before it can be read, but for a machine that was stopped meanwhile. */
 const settleNs = 20_000_000;
+/** A record that another source has begun and not ended is waited for so long at the end. */
+const blockedWaitMs = 100;
 /** Records of one ring may be out of order by the length of an interrupt. */
 const slackNs = 1_000_000;
 
@@ -132,6 +138,7 @@ class RunningCapture implements PerfCapture {
   readonly #tasks: Tasks;
   readonly #decoder: PerfDecoder;
   readonly #merger: TimeMerger;
+  readonly #extra: ExtraInputList;
   readonly #counters: Counters;
   readonly #originNs: bigint;
   readonly #targetPid: number;
@@ -200,8 +207,31 @@ class RunningCapture implements PerfCapture {
       attached.rings.map(({ cpu }) => cpu),
       (cpu, on) => attached.watchIdle(cpu, on),
     );
-    this.#merger = new TimeMerger(attached.rings, this.#originNs);
+    this.#merger = new TimeMerger(
+      attached.rings.map((ring) => ({
+        source: ring,
+        time: recordTime,
+        handle: (source, ts) => this.#decoder.record(source, ts),
+      })),
+      this.#originNs,
+    );
+    this.#extra = new ExtraInputList(
+      {
+        libc,
+        sink,
+        originNs: this.#originNs,
+        host,
+        cpus: cpuTracks,
+        tasks: this.#tasks,
+        symbols,
+      },
+      this.#merger,
+    );
     this.#counters = new Counters(sink, this.#tasks, host, options.counters, libc.pageBytes);
+  }
+
+  get inputs(): ExtraInputs {
+    return this.#extra;
   }
 
   begin(): void {
@@ -213,8 +243,8 @@ class RunningCapture implements PerfCapture {
 
   get stats(): PerfStats {
     return {
-      events: this.#decoder.events,
-      lost: this.#decoder.lost,
+      events: this.#decoder.events + this.#extra.events,
+      lost: this.#lost,
       elapsedNs: (this.#now() - this.#beganNs) as Ns,
       // Asked for a few times a second; a round is far more often, and getrusage costs 0.3 ms with several threads.
       get ownCpuNs() {
@@ -226,6 +256,10 @@ class RunningCapture implements PerfCapture {
   stop(): Promise<void> {
     this.#stopped ??= this.#finish();
     return this.#stopped;
+  }
+
+  get #lost(): number {
+    return this.#decoder.lost + this.#extra.lost;
   }
 
   #now(): number {
@@ -242,7 +276,7 @@ class RunningCapture implements PerfCapture {
       const startNs = this.#now();
       let fill = 0;
       let writtenBytes = 0;
-      for (const ring of this.#attached.rings) {
+      for (const ring of [...this.#attached.rings, ...this.#extra.rings]) {
         ring.refresh();
         fill = Math.max(fill, ring.fill / ring.dataBytes);
         writtenBytes += ring.writtenBytes;
@@ -251,9 +285,12 @@ class RunningCapture implements PerfCapture {
       const completeNs = Math.max(this.#drainedNs, startNs - settleNs);
       this.#drain(completeNs);
       this.#hurry(fill);
-      this.#counters.round(startNs as Ns, this.#decoder.lost);
-      this.#sink.watermark((completeNs - slackNs) as Ns);
-      this.#drainedNs = completeNs;
+      this.#counters.round(startNs as Ns, this.#lost);
+      this.#extra.round(startNs as Ns);
+      if (!this.#extra.blocked) {
+        this.#sink.watermark((completeNs - slackNs) as Ns);
+        this.#drainedNs = completeNs;
+      }
       this.#hooks.onRound?.(this.stats);
       if (this.#stopped !== undefined) return;
       if (this.#targetPid !== 0 && this.#tasks.process(this.#targetPid)?.exited !== false)
@@ -290,14 +327,20 @@ class RunningCapture implements PerfCapture {
   }
 
   #drain(beforeNs: number): void {
-    const decoder = this.#decoder;
     let handled = 0;
-    this.#merger.drain(beforeNs, (ring, ts) => {
-      decoder.record(ring, ts);
+    this.#merger.drain(beforeNs, (ts) => {
       if (++handled % recordsPerWatermark !== 0) return;
       this.#drainedNs = Math.max(this.#drainedNs, ts);
       this.#sink.watermark((this.#drainedNs - slackNs) as Ns);
     });
+  }
+
+  /** What is still being written when all else has ended is waited for, a little. */
+  async #drainBlocked(): Promise<void> {
+    for (let waitedMs = 0; this.#extra.blocked && waitedMs < blockedWaitMs; waitedMs += 2) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      this.#drain(Infinity);
+    }
   }
 
   async #finish(): Promise<void> {
@@ -305,7 +348,9 @@ class RunningCapture implements PerfCapture {
     try {
       this.#attached.disable();
       this.#drain(Infinity);
+      await this.#drainBlocked();
       const endNs = this.#now() as Ns;
+      this.#extra.finish(endNs);
       this.#reportRemainingLosses(endNs);
       if (this.#decoder.malformed > 0)
         this.#sink.problem({
@@ -320,10 +365,11 @@ class RunningCapture implements PerfCapture {
           message:
             "the kernel has not reported some switches, so when the next thread began to run is unknown",
         });
-      this.#counters.finish(endNs, this.#decoder.lost);
+      this.#counters.finish(endNs, this.#lost);
       this.#snapshotClocks();
       this.#sink.watermark(endNs);
     } finally {
+      this.#extra.close();
       this.#attached.close();
       this.#settle.resolve();
     }

@@ -13,6 +13,8 @@ export interface PerfOptions {
   readonly bufferMb: number;
   /** Resident memory of the target's processes, ten times a second. */
   readonly counters: boolean;
+  /** Signals as they are delivered. */
+  readonly signals: boolean;
   /** Samples and signals of every process. */
   readonly all: boolean;
   /** The target: this process and its descendants. 0: none. */
@@ -28,6 +30,7 @@ export const perfOptions: OptionTable<PerfOptions> = {
   freq: { help: "samples a second and CPU", default: 999 },
   bufferMb: { help: "MiB of ring buffer a CPU (a power of two)", default: 16 },
   counters: { help: "record resident memory of the target's processes", default: true },
+  signals: { help: "record signals as they are delivered", default: true },
   all: { help: "sample every process, not only the target", default: false },
   pid: { help: "the process to record, with its descendants", default: 0 },
   launched: { help: "the target waits to execute its program", default: false },

@@ -1,0 +1,97 @@
+/**
+ * Other sources that record beside perf in one capture: their rings are drained in the same rounds and merged by time, so
+ * that tasks have their names and addresses their mappings when an event of theirs is decoded.
+ */
+import type { Ns, TraceSink, TrackId } from "@kymo/trace";
+import type { Libc } from "../../linux/libc.ts";
+import type { RecordSource } from "../../linux/perf-ring.ts";
+import type { MergeInput, TimeMerger } from "./merge.ts";
+import type { FrameSource } from "./stacks.ts";
+import type { Tasks } from "./tasks.ts";
+
+/** What a running capture lends to another source. */
+export interface CaptureContext {
+  readonly libc: Libc;
+  readonly sink: TraceSink;
+  /** CLOCK_MONOTONIC at Ns 0. */
+  readonly originNs: bigint;
+  readonly host: TrackId;
+  /** The track of each CPU. */
+  readonly cpus: ReadonlyMap<number, TrackId>;
+  readonly tasks: Tasks;
+  readonly symbols: FrameSource & { prepare(): void };
+}
+
+/** A ring as the capture sees it between rounds. */
+export interface ExtraRing extends RecordSource {
+  readonly dataBytes: number;
+  readonly fill: number;
+  readonly writtenBytes: number;
+  /** The next record is still being written: older ones may be behind it. */
+  readonly blocked: boolean;
+}
+
+export interface ExtraInput extends MergeInput {
+  readonly source: ExtraRing;
+  /** Records handled so far. */
+  readonly events: number;
+  /** Records lost so far. */
+  readonly lost: number;
+  /** After each round of draining. */
+  round(ts: Ns): void;
+  /** After the last one: nothing is written any more. */
+  finish(ts: Ns): void;
+  /** Gives the ring back. */
+  close(): void;
+}
+
+export interface ExtraInputs {
+  add(make: (context: CaptureContext) => ExtraInput): void;
+}
+
+export class ExtraInputList implements ExtraInputs {
+  readonly #context: CaptureContext;
+  readonly #merger: TimeMerger;
+  readonly #inputs: ExtraInput[] = [];
+  #closed = false;
+
+  constructor(context: CaptureContext, merger: TimeMerger) {
+    this.#context = context;
+    this.#merger = merger;
+  }
+
+  add(make: (context: CaptureContext) => ExtraInput): void {
+    const input = make(this.#context);
+    this.#inputs.push(input);
+    this.#merger.add(input);
+  }
+
+  get rings(): readonly ExtraRing[] {
+    return this.#inputs.map(({ source }) => source);
+  }
+  get events(): number {
+    return this.#inputs.reduce((sum, { events }) => sum + events, 0);
+  }
+  get lost(): number {
+    return this.#inputs.reduce((sum, { lost }) => sum + lost, 0);
+  }
+  get blocked(): boolean {
+    return this.#inputs.some(({ source }) => source.blocked);
+  }
+
+  round(ts: Ns): void {
+    for (const input of this.#inputs) input.round(ts);
+  }
+  finish(ts: Ns): void {
+    for (const input of this.#inputs) input.finish(ts);
+  }
+  /** Gives all rings back; what was counted stays. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const input of this.#inputs) {
+      this.#merger.remove(input);
+      input.close();
+    }
+  }
+}
