@@ -36,7 +36,14 @@ export type Field =
       readonly offset: number;
       readonly bytes: 4 | 8;
     }
-  /** IPv4/IPv6 address, 4 or 16 bytes in network order. */
+  /** One of these texts, by its index: a choice between strings that were known beforehand. Past the last: empty. */
+  | {
+      readonly type: "choice";
+      readonly offset: number;
+      readonly bytes: 1 | 2;
+      readonly texts: readonly string[];
+    }
+  /** IPv4/IPv6 address, 4 or 16 bytes in network order; an IPv4 address may come mapped into 16 (::ffff:a.b.c.d). */
   | { readonly type: "address"; readonly offset: number; readonly bytes: 4 | 16 };
 
 /** A value known when the probe was compiled, or a field. */
