@@ -7,7 +7,7 @@
  * The header's tid is that of the current thread (low half of bpf_get_current_pid_tgid); sites whose track or args need
  * the process too have a field for it.
  */
-import type { SourceAt } from "./ir.ts";
+import type { MapSpec, SourceAt } from "./ir.ts";
 
 export const recordHeaderBytes = 16;
 export const recordAt = { site: 0, tid: 4, time: 8 } as const;
@@ -42,6 +42,21 @@ export type Field =
       readonly offset: number;
       readonly bytes: 1 | 2;
       readonly texts: readonly string[];
+    }
+  /** One of a table's texts, by index; an index outside of it is shown as the number. */
+  | {
+      readonly type: "choice";
+      readonly offset: number;
+      readonly bytes: 1 | 2 | 4 | 8;
+      readonly texts: readonly string[];
+    }
+  /** What bpf_get_stackid gave: a key of the stack-trace map (a map of the ProbeSet), or −errno. */
+  | {
+      readonly type: "stack-id";
+      readonly stack: "kernel" | "user";
+      readonly offset: number;
+      readonly bytes: 4 | 8;
+      readonly map: MapSpec;
     }
   /** IPv4/IPv6 address, 4 or 16 bytes in network order; an IPv4 address may come mapped into 16 (::ffff:a.b.c.d). */
   | { readonly type: "address"; readonly offset: number; readonly bytes: 4 | 16 };
