@@ -43,13 +43,6 @@ export type Field =
       readonly bytes: 1 | 2;
       readonly texts: readonly string[];
     }
-  /** One of a table's texts, by index; an index outside of it is shown as the number. */
-  | {
-      readonly type: "choice";
-      readonly offset: number;
-      readonly bytes: 1 | 2 | 4 | 8;
-      readonly texts: readonly string[];
-    }
   /** What bpf_get_stackid gave: a key of the stack-trace map (a map of the ProbeSet), or −errno. */
   | {
       readonly type: "stack-id";
