@@ -54,10 +54,10 @@ export interface PerfHooks {
 const longestRoundMs = 100;
 const shortestRoundMs = 2;
 /**
- * Rounds are as far apart as it takes for so many bytes of records to arrive: about 1 ms of work. Longer bursts drive the threads
+ * Rounds are as far apart as it takes for so many bytes of records to arrive: 2 or 3 ms of work. Longer bursts drive the threads
  * that are being recorded to other CPUs, which on a machine full of switching costs more than the decoding itself.
  */
-const bytesPerRound = 400_000;
+const bytesPerRound = 1_000_000;
 /** Longer rounds give the sink a watermark in between: what it writes at once stays small. */
 const recordsPerWatermark = 16_384;
 /** Ring space in use above which this thread goes before ordinary ones, until little is left. */
