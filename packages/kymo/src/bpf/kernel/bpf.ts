@@ -120,6 +120,30 @@ export class Bpf {
     return this.#element(Command.mapLookup, map, key, into, 0);
   }
 
+  /**
+   * Entries of a hash or array map, of which as many as fit are written to `keys` and `values`; per-CPU maps have one value
+   * for each possible CPU. `position` (4 bytes, zeroed for the first call) says where the next call goes on.
+   * @throws BpfError, as on kernels before 5.6, and ENOSPC when a hash bucket has more entries than there is room for.
+   */
+  lookupBatch(
+    map: number,
+    position: Uint8Array,
+    first: boolean,
+    keys: Uint8Array,
+    values: Uint8Array,
+    room: number,
+  ): { readonly count: number; readonly end: boolean } {
+    const attr = new Attributes();
+    if (!first) attr.pointer(0, this.#libc, position);
+    attr.pointer(8, this.#libc, position);
+    attr.pointer(16, this.#libc, keys).pointer(24, this.#libc, values);
+    attr.u32(32, room).u32(36, map);
+    const result = this.#libc.bpf(Command.mapLookupBatch, attr.bytes);
+    const end = result < 0 && errnoName(-result) === "ENOENT";
+    if (result < 0 && !end) throw new BpfError("bpf(read the map)", -result);
+    return { count: attr.view.getUint32(32, true), end };
+  }
+
   /** @throws BpfError, as when the map is full. */
   update(map: number, key: Uint8Array, value: Uint8Array): void {
     this.#element(Command.mapUpdate, map, key, value, 0);
