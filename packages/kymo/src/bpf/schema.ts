@@ -52,13 +52,13 @@ export type FieldAccess =
   /** __data_loc: u32 at `offset`, low half the text's offset in the context, high half its length. */
   | { readonly how: "dataLocation"; readonly offset: number; readonly relative: boolean }
   /**
-   * load(load(context + offset) + then): arguments of a system call behind struct pt_regs (`memory` is "direct" where
+   * load(load(context + offset) + displacement): arguments of a system call behind struct pt_regs (`memory` is "direct" where
    * the target has BTF, else "kernel"), arguments of a static probe in the program's memory ("user").
    */
   | {
       readonly how: "indirect";
       readonly offset: number;
-      readonly then: number;
+      readonly displacement: number;
       readonly type: IntType;
       readonly memory: MemoryKind;
     }
