@@ -36,6 +36,8 @@ export interface Libc {
   /** @returns bytes read, or −errno. */
   read(fd: number, into: Uint8Array): number;
   close(fd: number): void;
+  /** Lifts a limit of this process (RLIMIT_…) altogether. @returns 0, or −errno. */
+  unlimit(resource: number): number;
   /** @returns 0, or −errno. */
   mount(source: string, target: string, type: string): number;
   /** Reading of a clock in ns. @throws SyscallError when the kernel has no such clock. */
@@ -50,10 +52,13 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 
+export const RLIMIT_MEMLOCK = 8;
+
 const perfEventOpenNumber: { readonly [arch: string]: number } = { x64: 298, arm64: 241 };
 const bpfNumber: { readonly [arch: string]: number } = { x64: 321, arm64: 280 };
 const gettidNumber: { readonly [arch: string]: number } = { x64: 186, arm64: 178 };
 const mapFailed = 0xffff_ffff_ffff_ffffn;
+const unlimited = 0xffff_ffff_ffff_ffffn;
 
 let loaded: Promise<Libc> | undefined;
 
@@ -94,6 +99,7 @@ async function open(): Promise<Libc> {
   const read = libc.func("read", "long", ["int", "void *", "size_t"]);
   const close = libc.func("close", "int", ["int"]);
   const mount = libc.func("mount", "int", ["str", "str", "str", "unsigned long", "void *"]);
+  const setrlimit = libc.func("setrlimit", "int", ["int", "void *"]);
   const clockGettime = libc.func("clock_gettime", "int", ["int", "void *"]);
   const getpagesize = libc.func("getpagesize", "int", []);
   const timespec = new BigInt64Array(2);
@@ -116,6 +122,7 @@ async function open(): Promise<Libc> {
     view: (at, length) => koffi.view(at, length),
     read: (fd, into) => orErrno(Number(read(fd, into, into.byteLength))),
     close: (fd) => void close(fd),
+    unlimit: (resource) => orErrno(setrlimit(resource, new BigUint64Array(2).fill(unlimited))),
     mount: (source, target, type) => orErrno(mount(source, target, type, 0, null)),
     clockNs: (clock) => {
       const result = orErrno(clockGettime(clock, timespec));

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { errnoName } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 
-export const PerfType = { hardware: 0, software: 1, tracepoint: 2 } as const;
+export const PerfType = { hardware: 0, software: 1, tracepoint: 2, breakpoint: 5 } as const;
 export const PerfSoftware = { cpuClock: 0, dummy: 9 } as const;
 
 /** Bits 0, 1, 2, 5, 7, 10 and 16 of `sample_type`. */
@@ -29,6 +29,7 @@ export const PerfIoctl = {
   disable: 0x2401,
   setOutput: 0x2405,
   setFilter: 0x4008_2406,
+  setBpf: 0x4004_2408,
   id: 0x8008_2407,
 } as const;
 
@@ -60,7 +61,7 @@ export type PerfFlag = keyof typeof flagBit;
 
 export interface PerfAttr {
   readonly type: number;
-  readonly config: number;
+  readonly config: number | bigint;
   /** ns of the clock, or events, between samples. */
   readonly period: number;
   readonly sampleType: number;
@@ -70,6 +71,11 @@ export interface PerfAttr {
   readonly wakeupBytes?: number;
   /** With the flag `useClockid`. */
   readonly clock?: number;
+  /** Of a breakpoint: 1 read, 2 write, 4 execute, or together. */
+  readonly breakpointType?: number;
+  /** What they mean depends on the type: a breakpoint's address and length, a probe's path and offset. */
+  readonly config1?: bigint;
+  readonly config2?: bigint;
 }
 
 /** 128 bytes: the structure as of Linux 5.13 (PERF_ATTR_SIZE_VER7); older kernels take it when the tail is 0. */
@@ -88,6 +94,9 @@ export function encodeAttr(attr: PerfAttr): Uint8Array {
   view.setBigUint64(32, BigInt(attr.readFormat), true);
   view.setBigUint64(40, flags, true);
   view.setUint32(48, attr.wakeupBytes ?? 0, true);
+  view.setUint32(52, attr.breakpointType ?? 0, true);
+  view.setBigUint64(56, attr.config1 ?? 0n, true);
+  view.setBigUint64(64, attr.config2 ?? 0n, true);
   view.setInt32(92, attr.clock ?? 0, true);
   return bytes;
 }

@@ -11,6 +11,17 @@ export function syscallName(arch: string, number: number): string {
   return names[number] ?? `syscall_${number}`;
 }
 
+/** The number of a system call; undefined where `arch` has none of that name. */
+export function syscallNumber(arch: string, name: string): number | undefined {
+  const number = syscallNames(arch).indexOf(name);
+  return number < 0 ? undefined : number;
+}
+
+/** By number, with holes. */
+export function syscallNames(arch: string): readonly string[] {
+  return arch === "arm64" ? arm64 : x64;
+}
+
 function namesByNumber(runs: { readonly [first: number]: string }): readonly string[] {
   const names: string[] = [];
   for (const [first, text] of Object.entries(runs))
