@@ -1,15 +1,18 @@
 /** Argument sets: built before the event that carries them, written into it as DebugAnnotations. */
-import { type ArgSetId, type ArgsBuilder, NO_ARGS, type StringId } from "../../model/sink.ts";
+import {
+  type ArgSetId,
+  type ArgsBuilder,
+  NO_ARGS,
+  RECENT_ARG_SETS,
+  type StringId,
+} from "../../model/sink.ts";
 import type { ProtoWriter } from "../../wire/protobuf.ts";
 import { KymoArg } from "./kymo.ts";
 import { DebugAnnotation, NestedType, NestedValue, TrackEvent } from "./records.ts";
 import type { TextInterner, Texts } from "./strings.ts";
 
-/**
- * Sets kept for events still to come. A set is meant for the event recorded next; one that is older than
- * this many others is forgotten, so that memory does not grow with events.
- */
-export const KEPT_SETS: number = 2 ** 17;
+/** Sets kept for events still to come. */
+export const KEPT_SETS: number = RECENT_ARG_SETS;
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 const UINT64_MAX = 2n ** 64n - 1n;

@@ -13,6 +13,7 @@
  */
 import { ProtoError, ProtoReader } from "../../wire/protobuf-reader.ts";
 import { Framing } from "./framing.ts";
+import { PacketFields } from "./packet-fields.ts";
 import {
   BuiltinClock,
   Callstack,
@@ -111,7 +112,7 @@ export class PerfettoLint {
       this.add("framing", message, "the file is damaged here; record or copy it again");
     },
   });
-  private readonly cursor = new ProtoReader();
+  private readonly fields = new PacketFields();
   private readonly inner = new ProtoReader();
   private readonly entry = new ProtoReader();
 
@@ -197,54 +198,17 @@ export class PerfettoLint {
   }
 
   private check(bytes: Uint8Array, from: number, to: number): void {
-    const packet = this.cursor.over(bytes, from, to);
-    let id = 0;
-    let flags = 0;
-    let cleared = false;
-    let dropped = false;
-    let hasTime = false;
-    let clock = 0;
-    let kind = 0;
-    let kinds = 0;
-    let data: [number, number] = [0, 0];
-    let interned: [number, number] | undefined;
-    let defaults: [number, number] | undefined;
-    while (packet.next())
-      switch (packet.field) {
-        case TracePacket.trustedPacketSequenceId:
-          id = packet.number();
-          break;
-        case TracePacket.sequenceFlags:
-          flags = packet.low;
-          break;
-        case TracePacket.incrementalStateCleared:
-          cleared = packet.bool();
-          break;
-        case TracePacket.previousPacketDropped:
-          dropped = packet.bool();
-          break;
-        case TracePacket.timestamp:
-          hasTime = true;
-          break;
-        case TracePacket.timestampClockId:
-          clock = packet.number();
-          break;
-        case TracePacket.internedData:
-          interned = [packet.start, packet.stop];
-          break;
-        case TracePacket.tracePacketDefaults:
-          defaults = [packet.start, packet.stop];
-          break;
-        default:
-          if (packet.wire === 2) {
-            kind = packet.field;
-            kinds++;
-            data = [packet.start, packet.stop];
-          }
-      }
+    const { fields } = this;
+    fields.read(bytes, from, to);
+    const { sequenceId: id, flags, cleared, dropped, hasTime, clock, kind } = fields;
+    const data: [number, number] = [fields.start, fields.stop];
+    const interned: [number, number] | undefined =
+      fields.internedStart < 0 ? undefined : [fields.internedStart, fields.internedStop];
+    const defaults: [number, number] | undefined =
+      fields.defaultsStart < 0 ? undefined : [fields.defaultsStart, fields.defaultsStop];
     const sequence = this.sequence(id);
     const first = sequence.packets++ === 0;
-    if (kinds > 1)
+    if (fields.kinds > 1)
       this.add(
         "protobuf",
         "a packet holds more than one kind of data",
@@ -259,7 +223,7 @@ export class PerfettoLint {
         "a packet with events, interned data or defaults has no trusted_packet_sequence_id",
         "set trusted_packet_sequence_id to a number other than 0 on every packet",
       );
-    if (cleared || (flags & SequenceFlag.incrementalStateCleared) !== 0) {
+    if (cleared) {
       sequence.valid = true;
       sequence.everCleared = true;
       sequence.iids.clear();
@@ -267,7 +231,7 @@ export class PerfettoLint {
       sequence.track = undefined;
       sequence.hasThread = false;
     } else if (dropped && !first) sequence.valid = false;
-    if ((flags & SequenceFlag.needsIncrementalState) !== 0 && !sequence.valid)
+    if (fields.needsState && !sequence.valid)
       this.add(
         "incremental-state",
         sequence.everCleared

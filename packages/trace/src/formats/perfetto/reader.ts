@@ -19,6 +19,7 @@ import { Framing } from "./framing.ts";
 import { type BundleSource, FtraceReader } from "./ftrace.ts";
 import { clockDomain } from "./kymo.ts";
 import { Machine } from "./machine.ts";
+import { PacketFields } from "./packet-fields.ts";
 import {
   BuiltinClock,
   Clock,
@@ -26,7 +27,6 @@ import {
   PerfSample,
   ProcessDescriptor,
   ProcessTree,
-  SequenceFlag,
   StreamingProfilePacket,
   SystemInfo,
   ThreadDescriptor,
@@ -78,7 +78,7 @@ export class PerfettoReader implements StreamReader {
   private readonly stacks: Stacks;
   private readonly trackEvents: TrackEvents;
   private readonly ftrace: FtraceReader;
-  private readonly cursor = new ProtoReader();
+  private readonly fields = new PacketFields();
   private readonly inner = new ProtoReader();
   private readonly nested = new ProtoReader();
   private held: BundleSource[] = [];
@@ -141,89 +141,33 @@ export class PerfettoReader implements StreamReader {
   }
 
   private readPacket(bytes: Uint8Array, from: number, to: number): void {
-    const packet = this.cursor.over(bytes, from, to);
-    let hasTime = false;
-    let timeHigh = 0;
-    let timeLow = 0;
-    let clock = 0;
-    let sequenceId = 0;
-    let flags = 0;
-    let cleared = false;
-    let dropped = false;
-    let first = false;
-    let machineId = 0;
-    let kind = 0;
-    let start = 0;
-    let stop = 0;
-    let internedStart = -1;
-    let internedStop = 0;
-    let defaultsStart = -1;
-    let defaultsStop = 0;
-    while (packet.next())
-      switch (packet.field) {
-        case TracePacket.timestamp:
-          hasTime = true;
-          timeHigh = packet.high;
-          timeLow = packet.low;
-          break;
-        case TracePacket.timestampClockId:
-          clock = packet.number();
-          break;
-        case TracePacket.trustedPacketSequenceId:
-          sequenceId = packet.number();
-          break;
-        case TracePacket.sequenceFlags:
-          flags = packet.low;
-          break;
-        case TracePacket.incrementalStateCleared:
-          cleared = packet.bool();
-          break;
-        case TracePacket.previousPacketDropped:
-          dropped = packet.bool();
-          break;
-        case TracePacket.firstPacketOnSequence:
-          first = packet.bool();
-          break;
-        case TracePacket.machineId:
-          machineId = packet.number();
-          break;
-        case TracePacket.internedData:
-          internedStart = packet.start;
-          internedStop = packet.stop;
-          break;
-        case TracePacket.tracePacketDefaults:
-          defaultsStart = packet.start;
-          defaultsStop = packet.stop;
-          break;
-        case TracePacket.trustedUid:
-        case TracePacket.trustedPid:
-          break;
-        default:
-          if (packet.wire === 2) {
-            kind = packet.field;
-            start = packet.start;
-            stop = packet.stop;
-          } else this.context.count("unsupported", `packets' field ${packet.field} is not read`);
-      }
-
+    // A compressed packet is read to its end before what is inside it is read into the same fields.
+    const { fields } = this;
+    fields.read(bytes, from, to);
+    const { sequenceId, kind, start, stop, hasTime, clock } = fields;
+    if (fields.unknown !== 0)
+      this.context.count("unsupported", `packets' field ${fields.unknown} is not read`);
     const sequence = this.sequence(sequenceId);
-    if (cleared || (flags & SequenceFlag.incrementalStateCleared) !== 0) {
+    if (fields.cleared) {
       if (sequence.isKymo) this.trackEvents.flush();
       sequence.clear();
     }
     // A sequence's first packet is always marked so: nothing is known to be missing then.
-    else if (dropped && sequence.seen && !first) {
+    else if (fields.dropped && sequence.seen && !fields.first) {
       sequence.valid = false;
       this.context.count("lost-events", "packets were dropped by the recorder");
     }
     sequence.seen = true;
-    if (defaultsStart >= 0) sequence.defaults(this.inner.over(bytes, defaultsStart, defaultsStop));
-    if (internedStart >= 0) {
-      const left = sequence.intern(this.inner.over(bytes, internedStart, internedStop));
+    if (fields.defaultsStart >= 0)
+      sequence.defaults(this.inner.over(bytes, fields.defaultsStart, fields.defaultsStop));
+    if (fields.internedStart >= 0) {
+      const left = sequence.intern(
+        this.inner.over(bytes, fields.internedStart, fields.internedStop),
+      );
       if (left > 0) this.context.count("malformed", "interned entries beyond the limit", left);
     }
     if (kind === 0) return;
-    if ((flags & SequenceFlag.needsIncrementalState) !== 0 && !sequence.valid) {
+    if (fields.needsState && !sequence.valid) {
       this.context.count(
         "lost-events",
         "packets skipped because what they refer to was lost before them",
@@ -236,7 +180,12 @@ export class PerfettoReader implements StreamReader {
     }
     let time: number | undefined;
     if (hasTime) {
-      time = this.clocks.time(sequenceId, clock !== 0 ? clock : sequence.clock, timeHigh, timeLow);
+      time = this.clocks.time(
+        sequenceId,
+        clock !== 0 ? clock : sequence.clock,
+        fields.timeHigh,
+        fields.timeLow,
+      );
       if (time === undefined) {
         this.context.count(
           "clock",
@@ -245,7 +194,7 @@ export class PerfettoReader implements StreamReader {
         return;
       }
     }
-    this.dispatch(kind, bytes, start, stop, time, sequence, this.machine(machineId));
+    this.dispatch(kind, bytes, start, stop, time, sequence, this.machine(fields.machineId));
   }
 
   private dispatch(
