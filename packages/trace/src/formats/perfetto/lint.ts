@@ -13,22 +13,23 @@
  */
 import { ProtoError, ProtoReader } from "../../wire/protobuf-reader.ts";
 import { Framing } from "./framing.ts";
+import { Findings, type LintFinding, type Place } from "./lint-findings.ts";
+import { InternedIds, type InterningState } from "./lint-interning.ts";
 import { PacketFields } from "./packet-fields.ts";
+
+export type { LintFinding, LintRule } from "./lint-findings.ts";
+
 import {
   BuiltinClock,
-  Callstack,
   Clock,
   ClockSnapshot,
   CompactSched,
   CounterDescriptor,
   DebugAnnotation,
   EventType,
-  Frame,
   FtraceEventBundle,
   InternedData,
-  InternedText,
   LogMessage,
-  Mapping,
   PerfSample,
   ProcessDescriptor,
   SequenceFlag,
@@ -40,39 +41,10 @@ import {
   TrackEventDefaults,
 } from "./records.ts";
 
-export type LintRule =
-  | "framing"
-  | "protobuf"
-  | "sequence-id"
-  | "incremental-state"
-  | "interning"
-  | "descriptor"
-  | "track"
-  | "timestamp"
-  | "clock"
-  | "packed"
-  | "bundle";
-
-export interface LintFinding {
-  readonly rule: LintRule;
-  /** Of the first packet that breaks it. */
-  readonly packet: number;
-  readonly byteOffset: number;
-  readonly message: string;
-  /** What to do. */
-  readonly fix: string;
-  /** How many packets break it in the same way. */
-  readonly count: number;
-}
-
-const MAX_FINDINGS = 1000;
 const MAX_TRACKED = 1 << 20;
 const MAX_DEPTH = 32;
 
-/** Interning spaces: InternedData's field numbers. */
-type Space = number;
-
-class SequenceState {
+class SequenceState implements InterningState {
   valid = false;
   everCleared = false;
   packets = 0;
@@ -80,20 +52,15 @@ class SequenceState {
   track: bigint | undefined;
   hasThread = false;
   readonly clocks: Set<number> = new Set();
-  readonly iids: Map<Space, Set<number>> = new Map();
-}
-interface Place {
-  readonly packet: number;
-  readonly byteOffset: number;
+  readonly iids: Map<number, Set<number>> = new Map();
 }
 
 const CLEAR_FIX =
   "set SEQ_INCREMENTAL_STATE_CLEARED (1) in sequence_flags of the sequence's first packet, and again after every loss";
-const INTERN_FIX =
-  "write the entry in interned_data of this packet or an earlier one of the sequence, after its last cleared state, with an iid from 1 up";
 
 export class PerfettoLint {
-  private readonly findings = new Map<string, { finding: LintFinding; count: number }>();
+  private readonly findings = new Findings();
+  private readonly interning = new InternedIds(this.findings);
   private readonly sequences = new Map<number, SequenceState>();
   private readonly described = new Map<
     bigint,
@@ -103,13 +70,11 @@ export class PerfettoLint {
   private readonly clocks = new Map<number, Place>();
   private readonly related = new Set<number>();
   private hasSnapshot = false;
-  private packets = 0;
-  private offset = 0;
   private readonly framing = new Framing({
     packet: (bytes, from, to, offset) => this.packet(bytes, from, to, offset),
     damaged: (offset, message) => {
-      this.offset = offset;
-      this.add("framing", message, "the file is damaged here; record or copy it again");
+      this.findings.byteOffset = offset;
+      this.findings.add("framing", message, "the file is damaged here; record or copy it again");
     },
   });
   private readonly fields = new PacketFields();
@@ -124,8 +89,8 @@ export class PerfettoLint {
   end(): LintFinding[] {
     const cut = this.framing.end();
     if (cut !== undefined) {
-      this.offset = cut.offset;
-      this.add(
+      this.findings.byteOffset = cut.offset;
+      this.findings.add(
         "framing",
         `the last packet is cut short: ${cut.left} bytes of it are there`,
         "end the recording cleanly, or accept that its last moments are missing",
@@ -134,14 +99,14 @@ export class PerfettoLint {
     for (const [uuid, place] of this.used) {
       const described = this.described.get(uuid);
       if (described === undefined)
-        this.addAt(
+        this.findings.addAt(
           place,
           "descriptor",
           `track ${uuid} is used, but no TrackDescriptor describes it`,
           "write a TrackDescriptor with this uuid before the track's first event",
         );
       else if (place.counter && !described.isCounter)
-        this.addAt(
+        this.findings.addAt(
           place,
           "track",
           `counter values stand on track ${uuid}, whose descriptor has no counter`,
@@ -150,7 +115,7 @@ export class PerfettoLint {
     }
     for (const [uuid, { parent }] of this.described)
       if (parent !== undefined && parent !== 0n && !this.described.has(parent))
-        this.add(
+        this.findings.add(
           "descriptor",
           `track ${uuid} has parent ${parent}, which no TrackDescriptor describes`,
           "describe the parent, or leave parent_uuid out",
@@ -158,43 +123,28 @@ export class PerfettoLint {
     if (this.hasSnapshot)
       for (const [clock, place] of this.clocks)
         if (!this.related.has(clock))
-          this.addAt(
+          this.findings.addAt(
             place,
             "clock",
             `timestamps are on clock ${clock}, which no ClockSnapshot reads`,
             "write a ClockSnapshot that reads it together with the trace's clock",
           );
-    return [...this.findings.values()]
-      .map(({ finding, count }) => ({ ...finding, count }))
-      .sort((a, b) => a.byteOffset - b.byteOffset);
-  }
-
-  private add(rule: LintRule, message: string, fix: string): void {
-    this.addAt({ packet: this.packets, byteOffset: this.offset }, rule, message, fix);
-  }
-  private addAt(place: Place, rule: LintRule, message: string, fix: string): void {
-    const known = this.findings.get(message);
-    if (known !== undefined) known.count++;
-    else if (this.findings.size < MAX_FINDINGS) {
-      const { packet, byteOffset } = place;
-      const finding = { rule, packet, byteOffset, message, fix, count: 1 };
-      this.findings.set(message, { finding, count: 1 });
-    }
+    return this.findings.list();
   }
 
   private packet(bytes: Uint8Array, from: number, to: number, offset: number): void {
-    this.offset = offset;
+    this.findings.byteOffset = offset;
     try {
       this.check(bytes, from, to);
     } catch (error) {
       if (!(error instanceof ProtoError)) throw error;
-      this.add(
+      this.findings.add(
         "protobuf",
         error.message,
         "the packet is no valid protobuf message: its writer is wrong, or it is damaged",
       );
     }
-    this.packets++;
+    this.findings.packet++;
   }
 
   private check(bytes: Uint8Array, from: number, to: number): void {
@@ -209,7 +159,7 @@ export class PerfettoLint {
     const sequence = this.sequence(id);
     const first = sequence.packets++ === 0;
     if (fields.kinds > 1)
-      this.add(
+      this.findings.add(
         "protobuf",
         "a packet holds more than one kind of data",
         "write one data field in each TracePacket",
@@ -218,7 +168,7 @@ export class PerfettoLint {
       id === 0 &&
       (kind === TracePacket.trackEvent || interned !== undefined || defaults !== undefined)
     )
-      this.add(
+      this.findings.add(
         "sequence-id",
         "a packet with events, interned data or defaults has no trusted_packet_sequence_id",
         "set trusted_packet_sequence_id to a number other than 0 on every packet",
@@ -232,7 +182,7 @@ export class PerfettoLint {
       sequence.hasThread = false;
     } else if (dropped && !first) sequence.valid = false;
     if (fields.needsState && !sequence.valid)
-      this.add(
+      this.findings.add(
         "incremental-state",
         sequence.everCleared
           ? `sequence ${id}: a packet needs incremental state that was lost before it`
@@ -240,13 +190,13 @@ export class PerfettoLint {
         CLEAR_FIX,
       );
     if (!sequence.valid && !dropped && (interned !== undefined || defaults !== undefined))
-      this.add(
+      this.findings.add(
         "incremental-state",
         `sequence ${id}: interned data or defaults come before the state is cleared`,
         CLEAR_FIX,
       );
     if (defaults !== undefined) this.defaults(bytes, defaults, sequence);
-    if (interned !== undefined) this.interned(bytes, interned, sequence);
+    if (interned !== undefined) this.interning.read(bytes, interned, sequence);
     if (hasTime) this.time(clock !== 0 ? clock : sequence.clock, sequence, id);
     switch (kind) {
       case TracePacket.trackEvent:
@@ -283,19 +233,19 @@ export class PerfettoLint {
     if (clock === 0) return;
     if (clock >= BuiltinClock.firstOfSequence && clock <= BuiltinClock.lastOfSequence) {
       if (id === 0)
-        this.add(
+        this.findings.add(
           "clock",
           `clock ${clock} belongs to a sequence, but the packet has no sequence id`,
           "set trusted_packet_sequence_id",
         );
       else if (!sequence.clocks.has(clock))
-        this.add(
+        this.findings.add(
           "clock",
           `sequence ${id}: timestamps are on its clock ${clock} before a ClockSnapshot of the sequence reads it`,
           "write the ClockSnapshot on the same sequence, before the first such timestamp",
         );
     } else if (!this.clocks.has(clock) && this.clocks.size < MAX_TRACKED)
-      this.clocks.set(clock, { packet: this.packets, byteOffset: this.offset });
+      this.clocks.set(clock, this.findings.here);
   }
 
   private defaults(bytes: Uint8Array, [from, to]: [number, number], sequence: SequenceState): void {
@@ -326,96 +276,21 @@ export class PerfettoLint {
         if (entry.field === Clock.clockId) clock = entry.number();
         else if (entry.field === Clock.timestamp) hasTime = true;
       if (clock === 0 || !hasTime)
-        this.add("clock", "a ClockSnapshot reads a clock without id or timestamp", "set both");
+        this.findings.add(
+          "clock",
+          "a ClockSnapshot reads a clock without id or timestamp",
+          "set both",
+        );
       else if (clock >= BuiltinClock.firstOfSequence && clock <= BuiltinClock.lastOfSequence)
         sequence.clocks.add(clock);
       else this.related.add(clock);
     }
     if (readings < 2)
-      this.add(
+      this.findings.add(
         "clock",
         "a ClockSnapshot reads fewer than two clocks: it relates nothing",
         "read at least two",
       );
-  }
-
-  // ── Interning ─────────────────────────────────────────────────────────────────────────────────
-
-  private interned(bytes: Uint8Array, [from, to]: [number, number], sequence: SequenceState): void {
-    const message = this.inner.over(bytes, from, to);
-    // Frames may refer to mappings that stand after them in the same message: define first, then look.
-    while (message.next()) {
-      if (message.wire !== 2) continue;
-      const entry = this.entry.into(message);
-      let iid = 0;
-      while (entry.next()) if (entry.field === InternedText.iid) iid = entry.number();
-      if (iid === 0)
-        this.add(
-          "interning",
-          `interned_data has an entry of field ${message.field} with iid 0, which means none`,
-          "count iids from 1",
-        );
-      else this.define(sequence, message.field, iid);
-    }
-    message.over(bytes, from, to);
-    while (message.next()) {
-      if (message.wire !== 2) continue;
-      const entry = this.entry;
-      if (message.field === InternedData.mappings) {
-        entry.into(message);
-        while (entry.next())
-          if (entry.field === Mapping.buildId)
-            this.refer(sequence, InternedData.buildIds, entry.number(), true);
-          else if (entry.field === Mapping.pathStringIds)
-            this.refer(sequence, InternedData.mappingPaths, entry.number());
-      } else if (message.field === InternedData.frames) {
-        entry.into(message);
-        while (entry.next())
-          if (entry.field === Frame.functionNameId)
-            this.refer(sequence, InternedData.functionNames, entry.number(), true);
-          else if (entry.field === Frame.mappingId)
-            this.refer(sequence, InternedData.mappings, entry.number(), true);
-          else if (entry.field === Frame.sourcePathIid)
-            this.refer(sequence, InternedData.sourcePaths, entry.number());
-      } else if (message.field === InternedData.callstacks) {
-        entry.into(message);
-        while (entry.next())
-          if (entry.field === Callstack.frameIds)
-            this.refer(sequence, InternedData.frames, entry.number());
-      }
-    }
-  }
-
-  private define(sequence: SequenceState, space: Space, iid: number): void {
-    let iids = sequence.iids.get(space);
-    if (iids === undefined) {
-      iids = new Set();
-      sequence.iids.set(space, iids);
-    }
-    if (iids.size < MAX_TRACKED) iids.add(iid);
-  }
-
-  /** @param optional 0 means none */
-  private refer(sequence: SequenceState, space: Space, iid: number, optional = false): void {
-    if (iid === 0) {
-      if (!optional)
-        this.add(
-          "interning",
-          `${SPACES.get(space) ?? "an entry"} is referred to by iid 0`,
-          INTERN_FIX,
-        );
-      return;
-    }
-    // What came before a loss was already reported as state that is missing.
-    if (!sequence.valid) return;
-    const iids = sequence.iids.get(space);
-    if (iids?.has(iid)) return;
-    if (iids !== undefined && iids.size >= MAX_TRACKED) return;
-    this.add(
-      "interning",
-      `${SPACES.get(space) ?? "an entry"} is used by an iid that was not defined before`,
-      INTERN_FIX,
-    );
   }
 
   // ── Events ────────────────────────────────────────────────────────────────────────────────────
@@ -458,21 +333,21 @@ export class PerfettoLint {
           break;
         case TrackEvent.categoryIids:
           needs = true;
-          this.refer(sequence, InternedData.eventCategories, event.number());
+          this.interning.refer(sequence, InternedData.eventCategories, event.number());
           break;
         case TrackEvent.nameIid:
           needs = true;
-          this.refer(sequence, InternedData.eventNames, event.number(), true);
+          this.interning.refer(sequence, InternedData.eventNames, event.number(), true);
           break;
         case TrackEvent.callstackIid:
           needs = true;
-          this.refer(sequence, InternedData.callstacks, event.number());
+          this.interning.refer(sequence, InternedData.callstacks, event.number());
           break;
         case TrackEvent.logMessage: {
           const log = this.entry.into(event);
           while (log.next())
             if (log.field === LogMessage.bodyIid)
-              this.refer(sequence, InternedData.logMessageBody, log.number());
+              this.interning.refer(sequence, InternedData.logMessageBody, log.number());
           break;
         }
         case TrackEvent.debugAnnotations:
@@ -480,28 +355,28 @@ export class PerfettoLint {
           break;
       }
     if (!hasTime && !ownTime)
-      this.add("timestamp", "a track event has no timestamp", "set TracePacket.timestamp");
+      this.findings.add("timestamp", "a track event has no timestamp", "set TracePacket.timestamp");
     if (type === 0 && !hasLegacy)
-      this.add(
+      this.findings.add(
         "track",
         "a track event has neither a type nor a legacy phase",
         "set TrackEvent.type",
       );
     if (needs && (flags & SequenceFlag.needsIncrementalState) === 0 && !hasLegacy)
-      this.add(
+      this.findings.add(
         "incremental-state",
         `sequence ${id}: a track event uses interned data without saying that it needs it`,
         "set SEQ_NEEDS_INCREMENTAL_STATE (2) in sequence_flags",
       );
     if (type === EventType.counter && !hasValue)
-      this.add(
+      this.findings.add(
         "track",
         "a counter event has no value",
         "set counter_value or double_counter_value",
       );
     if (track === undefined) {
       if (!sequence.hasThread && !hasLegacy)
-        this.add(
+        this.findings.add(
           "track",
           `sequence ${id}: a track event names no track, and the sequence has no default one`,
           "set track_uuid, or track_event_defaults in TracePacketDefaults",
@@ -511,8 +386,7 @@ export class PerfettoLint {
     if (track === 0n && !explicit) return;
     if (track !== 0n && !this.used.has(track) && this.used.size < MAX_TRACKED)
       this.used.set(track, {
-        packet: this.packets,
-        byteOffset: this.offset,
+        ...this.findings.here,
         counter: type === EventType.counter,
       });
   }
@@ -529,10 +403,14 @@ export class PerfettoLint {
     while (annotation.next())
       switch (annotation.field) {
         case DebugAnnotation.nameIid:
-          this.refer(sequence, InternedData.debugAnnotationNames, annotation.number());
+          this.interning.refer(sequence, InternedData.debugAnnotationNames, annotation.number());
           break;
         case DebugAnnotation.stringValueIid:
-          this.refer(sequence, InternedData.debugAnnotationStringValues, annotation.number());
+          this.interning.refer(
+            sequence,
+            InternedData.debugAnnotationStringValues,
+            annotation.number(),
+          );
           break;
         case DebugAnnotation.dictEntries:
         case DebugAnnotation.arrayValues:
@@ -556,7 +434,7 @@ export class PerfettoLint {
           break;
         case TrackDescriptor.process:
           if (!this.hasFields(message, ProcessDescriptor.pid))
-            this.add(
+            this.findings.add(
               "descriptor",
               "a process's descriptor has no pid",
               "set ProcessDescriptor.pid",
@@ -564,7 +442,11 @@ export class PerfettoLint {
           break;
         case TrackDescriptor.thread:
           if (!this.hasFields(message, ThreadDescriptor.pid, ThreadDescriptor.tid))
-            this.add("descriptor", "a thread's descriptor lacks its pid or tid", "set both");
+            this.findings.add(
+              "descriptor",
+              "a thread's descriptor lacks its pid or tid",
+              "set both",
+            );
           break;
         case TrackDescriptor.counter:
           isCounter = true;
@@ -572,9 +454,9 @@ export class PerfettoLint {
           break;
       }
     if (uuid === undefined)
-      this.add("descriptor", "a TrackDescriptor has no uuid", "set TrackDescriptor.uuid");
+      this.findings.add("descriptor", "a TrackDescriptor has no uuid", "set TrackDescriptor.uuid");
     else if (uuid === parent)
-      this.add("descriptor", `track ${uuid} is its own parent`, "leave parent_uuid out");
+      this.findings.add("descriptor", `track ${uuid} is its own parent`, "leave parent_uuid out");
     else if (this.described.size < MAX_TRACKED) this.described.set(uuid, { isCounter, parent });
   }
 
@@ -592,11 +474,11 @@ export class PerfettoLint {
     hasTime: boolean,
   ): void {
     if (!hasTime)
-      this.add("timestamp", "a perf sample has no timestamp", "set TracePacket.timestamp");
+      this.findings.add("timestamp", "a perf sample has no timestamp", "set TracePacket.timestamp");
     const sample = this.inner.over(bytes, from, to);
     while (sample.next())
       if (sample.field === PerfSample.callstackIid)
-        this.refer(sequence, InternedData.callstacks, sample.number(), true);
+        this.interning.refer(sequence, InternedData.callstacks, sample.number(), true);
   }
 
   private bundle(bytes: Uint8Array, [from, to]: [number, number]): void {
@@ -608,27 +490,13 @@ export class PerfettoLint {
         const compact = this.entry.into(bundle);
         while (compact.next())
           if (compact.field !== CompactSched.internTable && compact.wire !== 2)
-            this.add(
+            this.findings.add(
               "packed",
               `CompactSched's field ${compact.field} is not packed: trace_processor drops it without a word`,
               "write repeated numbers of CompactSched packed",
             );
       }
-    if (!hasCpu) this.add("bundle", "an FtraceEventBundle has no cpu", "set FtraceEventBundle.cpu");
+    if (!hasCpu)
+      this.findings.add("bundle", "an FtraceEventBundle has no cpu", "set FtraceEventBundle.cpu");
   }
 }
-
-const SPACES: ReadonlyMap<Space, string> = new Map([
-  [InternedData.eventCategories, "a category"],
-  [InternedData.eventNames, "an event name"],
-  [InternedData.debugAnnotationNames, "an argument name"],
-  [InternedData.debugAnnotationStringValues, "an argument text"],
-  [InternedData.functionNames, "a function name"],
-  [InternedData.frames, "a frame"],
-  [InternedData.callstacks, "a call stack"],
-  [InternedData.buildIds, "a build id"],
-  [InternedData.mappingPaths, "a mapping path"],
-  [InternedData.sourcePaths, "a source path"],
-  [InternedData.mappings, "a mapping"],
-  [InternedData.logMessageBody, "a log message"],
-]);
