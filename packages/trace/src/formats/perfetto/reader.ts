@@ -8,34 +8,20 @@
  * Packets come in the file's order, which is not that of time: the sink sorts. What ftrace says of threads waits until
  * a process tree has said which process they belong to, or until enough has been held back.
  */
-import { Unzlib } from "fflate";
-import type { TraceSink } from "../../model/sink.ts";
-import { NO_STACK, type Ns, type TrackId } from "../../model/sink.ts";
+import type { Ns, TraceSink } from "../../model/sink.ts";
 import { ProtoError, ProtoReader } from "../../wire/protobuf-reader.ts";
 import type { StreamReader } from "../format.ts";
 import { type ClockReading, Clocks } from "./clocks.ts";
 import { ReaderContext } from "./context.ts";
+import { readProcess, readProcessTree, readSystemInfo, readThread } from "./descriptors.ts";
+import { expand } from "./expand.ts";
 import { Framing } from "./framing.ts";
 import { type BundleSource, FtraceReader } from "./ftrace.ts";
 import { clockDomain } from "./kymo.ts";
 import { Machine } from "./machine.ts";
 import { PacketFields } from "./packet-fields.ts";
-import {
-  BuiltinClock,
-  Clock,
-  ClockSnapshot,
-  PerfSample,
-  ProcessDescriptor,
-  ProcessTree,
-  StreamingProfilePacket,
-  SystemInfo,
-  ThreadDescriptor,
-  Trace,
-  TracePacket,
-  TreeProcess,
-  TreeThread,
-  Utsname,
-} from "./records.ts";
+import { BuiltinClock, Clock, ClockSnapshot, Trace, TracePacket } from "./records.ts";
+import { Samples } from "./samples.ts";
 import { Sequence } from "./sequence.ts";
 import { Stacks } from "./stacks.ts";
 import { TrackEvents } from "./track-events.ts";
@@ -45,8 +31,6 @@ const MAX_SEQUENCES = 1 << 16;
 const MAX_MACHINES = 256;
 /** Ftrace bundles held back while no process tree has come. */
 const MAX_HELD_BYTES = 24 * 1024 * 1024;
-/** What one compressed packet may expand to; recorders keep them under 512 KiB. */
-const MAX_EXPANDED_BYTES = 32 * 1024 * 1024;
 const MAX_COMPRESSION_DEPTH = 2;
 /** Timestamps up to here are exact as they are; beyond, the trace gets an origin of its own. */
 const EXACT_NS = 2n ** 52n;
@@ -75,7 +59,7 @@ export class PerfettoReader implements StreamReader {
   private lastSequence: Sequence | undefined;
   private readonly machines = new Map<number, Machine>();
   private readonly tracks: TrackTable;
-  private readonly stacks: Stacks;
+  private readonly samples: Samples;
   private readonly trackEvents: TrackEvents;
   private readonly ftrace: FtraceReader;
   private readonly fields = new PacketFields();
@@ -90,8 +74,9 @@ export class PerfettoReader implements StreamReader {
     this.context = new ReaderContext(sink);
     this.context.onFirstTime = () => this.start();
     this.tracks = new TrackTable(this.context);
-    this.stacks = new Stacks(this.context);
-    this.trackEvents = new TrackEvents(this.context, this.tracks, this.stacks);
+    const stacks = new Stacks(this.context);
+    this.samples = new Samples(this.context, stacks);
+    this.trackEvents = new TrackEvents(this.context, this.tracks, stacks);
     this.ftrace = new FtraceReader(this.context, this.clocks);
     this.framing = new Framing({
       packet: (bytes, from, to, offset) => this.packet(bytes, from, to, offset),
@@ -223,16 +208,22 @@ export class PerfettoReader implements StreamReader {
         this.processTree(this.inner.over(bytes, from, to), sequence, machine);
         return;
       case TracePacket.perfSample:
-        this.sample(this.inner.over(bytes, from, to), time, sequence, machine);
+        this.samples.sample(this.inner.over(bytes, from, to), time, sequence, machine);
         return;
       case TracePacket.streamingProfilePacket:
-        this.streamingProfile(this.inner.over(bytes, from, to), time, sequence, machine);
+        this.samples.streaming(
+          this.inner.over(bytes, from, to),
+          time,
+          sequence,
+          machine,
+          this.legacyTime,
+        );
         return;
       case TracePacket.threadDescriptor:
-        this.threadDescriptor(this.inner.over(bytes, from, to), sequence, machine);
+        readThread(this.inner.over(bytes, from, to), sequence, machine);
         return;
       case TracePacket.processDescriptor:
-        this.processDescriptor(this.inner.over(bytes, from, to), machine);
+        readProcess(this.inner.over(bytes, from, to), machine);
         return;
       case TracePacket.systemInfo:
         this.systemInfo(this.inner.over(bytes, from, to), sequence);
@@ -369,209 +360,40 @@ export class PerfettoReader implements StreamReader {
       }
   }
 
+  // ── Packets of other kinds ────────────────────────────────────────────────────────────────────
+
   private processTree(tree: ProtoReader, sequence: Sequence, machine: Machine): void {
-    const entry = this.nested;
-    while (tree.next())
-      if (tree.field === ProcessTree.processes) {
-        entry.into(tree);
-        let pid = -1;
-        let ppid = -1;
-        let name = "";
-        while (entry.next())
-          if (entry.field === TreeProcess.pid) pid = entry.int32();
-          else if (entry.field === TreeProcess.ppid) ppid = entry.int32();
-          else if (entry.field === TreeProcess.cmdline) name ||= entry.text();
-        if (pid < 0) continue;
-        if (ppid >= 0) machine.parentPids.set(pid, ppid);
-        if (!sequence.isKymo) machine.process(pid, name);
-      } else if (tree.field === ProcessTree.threads) {
-        entry.into(tree);
-        let tid = -1;
-        let tgid = -1;
-        let name = "";
-        while (entry.next())
-          if (entry.field === TreeThread.tid) tid = entry.int32();
-          else if (entry.field === TreeThread.tgid) tgid = entry.int32();
-          else if (entry.field === TreeThread.name) name = entry.text();
-        if (tid > 0 && tgid > 0) machine.treeThread(tid, tgid, name);
-      }
+    readProcessTree(tree, sequence, machine);
     if (!sequence.isKymo && !this.sawTree) this.releaseHeld();
   }
 
-  // ── Samples ───────────────────────────────────────────────────────────────────────────────────
-
-  private sample(
-    message: ProtoReader,
-    time: number | undefined,
-    sequence: Sequence,
-    machine: Machine,
-  ): void {
-    let cpu = -1;
-    let pid = 0;
-    let tid = 0;
-    let stack = 0;
-    let lost = 0;
-    let isNote = false;
-    while (message.next())
-      switch (message.field) {
-        case PerfSample.cpu:
-          cpu = message.int32();
-          break;
-        case PerfSample.pid:
-          pid = message.int32();
-          break;
-        case PerfSample.tid:
-          tid = message.int32();
-          break;
-        case PerfSample.callstackIid:
-          stack = message.number();
-          break;
-        case PerfSample.kernelRecordsLost:
-          lost = message.number();
-          break;
-        case PerfSample.sampleSkippedReason:
-        case PerfSample.producerEvent:
-          isNote = true;
-          break;
-      }
-    if (time === undefined) {
-      this.context.count("malformed", "samples without a timestamp");
-      return;
-    }
-    const { sink } = this.context;
-    const ts = this.context.ns(time);
-    if (lost > 0) {
-      const message = "samples were lost: the kernel's buffer was full";
-      sink.problem({ kind: "lost-events", message, count: lost, to: ts, ...(cpu >= 0 && { cpu }) });
-      return;
-    }
-    if (isNote) {
-      this.context.count("lost-events", "samples that the recorder skipped");
-      return;
-    }
-    // The idle task is no thread.
-    if (tid === 0) return;
-    const thread: TrackId = machine.thread(tid, time, "", pid > 0 ? pid : undefined).track;
-    const id = stack === 0 ? NO_STACK : this.stacks.stack(sequence, stack);
-    sink.sample(thread, ts, id, this.weight(sequence), cpu);
-  }
-
-  private weight(sequence: Sequence): number {
-    if (sequence.sampleWeight > 0 || sequence.isKymo) return sequence.sampleWeight;
-    this.context.count("unsupported", "samples whose weight in time is not known count 1 ns each");
-    return 1;
-  }
-
-  private streamingProfile(
-    message: ProtoReader,
-    time: number | undefined,
-    sequence: Sequence,
-    machine: Machine,
-  ): void {
-    const stacks: number[] = [];
-    const deltas: number[] = [];
-    while (message.next())
-      if (message.field === StreamingProfilePacket.callstackIid) stacks.push(message.number());
-      else if (message.field === StreamingProfilePacket.timestampDeltaUs)
-        deltas.push(message.signed());
-    const from = sequence.referenceUs > 0 ? this.legacyTime(sequence.referenceUs) : time;
-    if (from === undefined || sequence.tid < 0) {
-      this.context.count("malformed", "streaming profiles without a thread or a time");
-      return;
-    }
-    const { track } = machine.thread(sequence.tid, from, "", sequence.pid);
-    let at = from;
-    stacks.forEach((stack, i) => {
-      const delta = (deltas[i] ?? 0) * 1000;
-      at += delta;
-      const id = this.stacks.stack(sequence, stack);
-      this.context.sink.sample(track, this.context.ns(at), id, Math.max(0, delta), -1);
-    });
-  }
-
-  // ── Declarations ──────────────────────────────────────────────────────────────────────────────
-
-  private threadDescriptor(thread: ProtoReader, sequence: Sequence, machine: Machine): void {
-    let pid = -1;
-    let tid = -1;
-    let name = "";
-    while (thread.next())
-      if (thread.field === ThreadDescriptor.pid) pid = thread.int32();
-      else if (thread.field === ThreadDescriptor.tid) tid = thread.signed();
-      else if (thread.field === ThreadDescriptor.threadName) name = thread.text();
-      else if (thread.field === ThreadDescriptor.referenceTimestampUs)
-        sequence.referenceUs = thread.signed();
-    if (tid < 0) return;
-    sequence.pid = pid;
-    sequence.tid = tid;
-    const entry = machine.thread(tid, Infinity, name, pid >= 0 ? pid : undefined);
-    machine.rename(entry, name);
-  }
-
-  private processDescriptor(process: ProtoReader, machine: Machine): void {
-    let pid = -1;
-    let name = "";
-    while (process.next())
-      if (process.field === ProcessDescriptor.pid) pid = process.int32();
-      else if (process.field === ProcessDescriptor.processName) name = process.text();
-      else if (process.field === ProcessDescriptor.cmdline) name ||= process.text();
-    if (pid >= 0) machine.process(pid, name);
-  }
-
   private systemInfo(info: ProtoReader, sequence: Sequence): void {
-    while (info.next()) {
-      if (info.field !== SystemInfo.utsname) continue;
-      const names = this.nested.into(info);
-      let release = "";
-      let arch = "";
-      while (names.next())
-        if (names.field === Utsname.release) release = names.text();
-        else if (names.field === Utsname.machine) arch = names.text();
-      const version = /^(\d+)\.(\d+)/.exec(release);
-      if (version !== null)
-        this.ftrace.oldStates = Number(version[1]) * 1000 + Number(version[2]) < 4014;
-      if (sequence.isKymo) return;
-      if (release !== "") this.context.sink.metadata("kernel", release);
-      if (arch !== "") this.context.sink.metadata("arch", arch);
-    }
+    const { release, arch } = readSystemInfo(info);
+    const version = /^(\d+)\.(\d+)/.exec(release);
+    if (version !== null)
+      this.ftrace.oldStates = Number(version[1]) * 1000 + Number(version[2]) < 4014;
+    if (sequence.isKymo) return;
+    if (release !== "") this.context.sink.metadata("kernel", release);
+    if (arch !== "") this.context.sink.metadata("arch", arch);
   }
 
-  /** Packets within a packet: zlib, bounded. */
   private compressed(bytes: Uint8Array, from: number, to: number): void {
     if (this.compressionDepth >= MAX_COMPRESSION_DEPTH) {
       this.context.count("malformed", "compressed packets nested in compressed packets");
       return;
     }
-    const pieces: Uint8Array[] = [];
-    let size = 0;
-    const unzlib = new Unzlib((piece) => {
-      size += piece.length;
-      if (size > MAX_EXPANDED_BYTES) throw new RangeError("too big");
-      pieces.push(piece);
-    });
-    try {
-      // In small steps, so that the limit is met before memory is.
-      for (let at = from; at < to; at += 4096)
-        unzlib.push(bytes.slice(at, Math.min(to, at + 4096)), at + 4096 >= to);
-    } catch (error) {
+    const expanded = expand(bytes, from, to);
+    if (expanded.problem !== undefined)
       this.context.count(
         "malformed",
-        `compressed packets that do not expand (${(error as Error).message})`,
+        `compressed packets that do not expand (${expanded.problem})`,
       );
-      if (size > MAX_EXPANDED_BYTES) return;
-    }
-    const expanded = new Uint8Array(size);
-    let at = 0;
-    for (const piece of pieces) {
-      expanded.set(piece, at);
-      at += piece.length;
-    }
     this.compressionDepth++;
-    const packets = new ProtoReader().over(expanded, 0, size);
+    const packets = new ProtoReader().over(expanded.bytes, 0, expanded.bytes.length);
     const { offset } = this.context;
     while (packets.next())
       if (packets.field === Trace.packet && packets.wire === 2)
-        this.packet(expanded, packets.start, packets.stop, offset);
+        this.packet(expanded.bytes, packets.start, packets.stop, offset);
     this.compressionDepth--;
   }
 }
