@@ -1,0 +1,677 @@
+/** Expressions to instructions: constants folded, comparisons fused with their branches, offsets with their loads. */
+import { binary, castTo, compare, wordOf } from "../ir/arithmetic.ts";
+import type { Expr, Handler, IntType, LocalId } from "../ir.ts";
+import type { Builder } from "./builder.ts";
+import type { Isa } from "./encode.ts";
+import { Known, keyOf } from "./known.ts";
+import {
+  type Address,
+  type AluOperator,
+  type Block,
+  type Branch,
+  contextRegister,
+  isCommutative,
+  type Operand,
+  type Reg,
+  resultRegister,
+  type StackPlace,
+} from "./machine.ts";
+import { Helper } from "./opcodes.ts";
+import { isWithin, type Ranges, rangeOfType } from "./range.ts";
+
+/** Kernel functions that return a C bool: only the low byte of r0 is theirs. */
+const boolFunctions: ReadonlySet<string> = new Set(["bpf_session_is_return"]);
+
+export class Expressions {
+  readonly #builder: Builder;
+  readonly #ranges: Ranges;
+  readonly #handler: Handler;
+  readonly #context: Reg;
+  readonly #isa: Isa;
+  readonly #locals = new Map<LocalId, Reg>();
+  readonly #constants = new Map<LocalId, bigint>();
+  readonly #slots = new Map<number, StackPlace>();
+  known: Known = new Known();
+  /** Start of the record being built. */
+  record: Reg | undefined;
+
+  constructor(builder: Builder, handler: Handler, ranges: Ranges, isa: Isa) {
+    this.#builder = builder;
+    this.#isa = isa;
+    this.#handler = handler;
+    this.#ranges = ranges;
+    this.#context = builder.reg();
+    builder.write({ op: "move", to: this.#context, from: contextRegister });
+  }
+
+  local(local: LocalId): Reg {
+    let reg = this.#locals.get(local);
+    if (reg === undefined) {
+      reg = this.#builder.reg();
+      this.#locals.set(local, reg);
+    }
+    return reg;
+  }
+
+  assign(local: LocalId, value: Expr): void {
+    const constant = this.constant(value);
+    if (constant !== undefined && this.#ranges.assignments(local) === 1)
+      this.#constants.set(local, constant);
+    else this.into(value, this.local(local));
+    this.known.afterAssignment(local);
+  }
+
+  /** The value of an expression that is the same in every run. */
+  constant(expr: Expr): bigint | undefined {
+    switch (expr.op) {
+      case "const":
+        return wordOf(expr.value);
+      case "local":
+        return this.#constants.get(expr.local);
+      case "cast": {
+        const value = this.constant(expr.value);
+        return value === undefined ? undefined : castTo(expr.type, value);
+      }
+      case "negate":
+      case "invert":
+      case "not": {
+        const value = this.constant(expr.value);
+        if (value === undefined) return undefined;
+        if (expr.op === "not") return value === 0n ? 1n : 0n;
+        return wordOf(expr.op === "negate" ? -value : ~value);
+      }
+      case "binary":
+      case "compare": {
+        const left = this.constant(expr.left);
+        const right = left === undefined ? undefined : this.constant(expr.right);
+        if (left === undefined || right === undefined) return undefined;
+        return expr.op === "binary"
+          ? binary(expr.operator, expr.signed, left, right)
+          : BigInt(compare(expr.operator, expr.signed, left, right));
+      }
+      case "and":
+      case "or": {
+        const left = this.constant(expr.left);
+        if (left === undefined) return undefined;
+        if ((left !== 0n) === (expr.op === "or")) return expr.op === "or" ? 1n : 0n;
+        const right = this.constant(expr.right);
+        return right === undefined ? undefined : BigInt(right !== 0n);
+      }
+      case "select": {
+        const condition = this.constant(expr.condition);
+        if (condition === undefined) return undefined;
+        return this.constant(condition !== 0n ? expr.then : expr.else);
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  value(expr: Expr): Operand {
+    const constant = this.constant(expr);
+    if (constant !== undefined && fitsImmediate(constant)) return { imm: Number(constant) };
+    return this.reg(expr);
+  }
+
+  /** In a register that nobody else writes to while the expression around it is evaluated. */
+  reg(expr: Expr): Reg {
+    if (expr.op === "local" && !this.#constants.has(expr.local)) return this.local(expr.local);
+    if (expr.op === "context") return this.#context;
+    if (expr.op === "record") return this.#recordRegister();
+    const key = keyOf(expr);
+    const known = key === undefined ? undefined : this.known.find(key);
+    if (known !== undefined && !(expr.op === "mapValue" && expr.offset !== 0)) return known;
+    const to = this.#builder.reg();
+    this.#compute(expr, to);
+    if (key !== undefined && !(expr.op === "mapValue" && expr.offset !== 0))
+      this.known.add(key, to, expr);
+    return to;
+  }
+
+  into(expr: Expr, to: Reg): void {
+    if (keyOf(expr) === undefined || expr.op === "mapValue") this.#compute(expr, to);
+    else this.#builder.write({ op: "move", to, from: this.reg(expr) });
+  }
+
+  #compute(expr: Expr, to: Reg): void {
+    const builder = this.#builder;
+    const outer = builder.at;
+    builder.at = expr.at ?? outer;
+    const constant = this.constant(expr);
+    if (constant !== undefined) {
+      if (fitsImmediate(constant))
+        builder.write({ op: "move", to, from: { imm: Number(constant) } });
+      else builder.write({ op: "wide", to, value: constant });
+    } else {
+      this.#operation(expr, to);
+    }
+    builder.at = outer;
+  }
+
+  #operation(expr: Expr, to: Reg): void {
+    const builder = this.#builder;
+    switch (expr.op) {
+      case "local":
+      case "context":
+      case "record":
+        builder.write({ op: "move", to, from: this.reg(expr) });
+        return;
+      case "binary":
+        this.#binary(expr, to, 64);
+        return;
+      case "negate":
+        builder.write({ op: "negate", to, from: this.reg(expr.value) });
+        return;
+      case "invert":
+        this.#alu("^", 64, to, this.reg(expr.value), { imm: -1 });
+        return;
+      case "compare":
+      case "not":
+      case "and":
+      case "or":
+        this.#truth(expr, to);
+        return;
+      case "select":
+        this.#select(expr, to);
+        return;
+      case "cast":
+        this.#cast(expr.type, expr.value, to);
+        return;
+      case "slot":
+        builder.write({
+          op: "frame",
+          to,
+          place: this.place(expr.slot),
+          offset: expr.offset,
+        });
+        return;
+      case "map":
+        builder.write({ op: "map", to, map: expr.map });
+        return;
+      case "mapValue":
+        builder.write({ op: "mapValue", to, map: expr.map, offset: expr.offset });
+        return;
+      case "load":
+        this.#load(expr, to);
+        return;
+      case "call":
+        this.#call(expr.helper, expr.args, to);
+        return;
+      case "kfunc":
+        this.#call(expr.name, expr.args, to);
+        if (boolFunctions.has(expr.name)) this.#alu("&", 64, to, to, { imm: 0xff });
+        return;
+    }
+  }
+
+  place(slot: number): StackPlace {
+    let place = this.#slots.get(slot);
+    if (place === undefined) {
+      const { bytes, name } = this.#handler.slots[slot]!;
+      place = this.#builder.place(bytes, name);
+      this.#slots.set(slot, place);
+    }
+    return place;
+  }
+
+  #recordRegister(): Reg {
+    if (this.record === undefined) throw new Error("there is no record outside of emit");
+    return this.record;
+  }
+
+  // Arithmetic
+
+  #alu(operator: AluOperator, bits: 32 | 64, to: Reg, left: Reg, right: Operand): void {
+    const builder = this.#builder;
+    if ((operator === "s/" || operator === "s%") && this.#isa < 4) {
+      this.#signedDivision(operator, to, left, right);
+      return;
+    }
+    if (right !== to || left === to || isCommutative(operator)) {
+      builder.write({ op: "alu", operator, bits, to, left, right });
+      return;
+    }
+    // to = left ∘ to: the move of `left` must not overwrite it.
+    const result = builder.reg();
+    builder.write({ op: "alu", operator, bits, to: result, left, right });
+    builder.write({ op: "move", to, from: result });
+  }
+
+  /** Without instructions for it: of magnitudes, with the signs (0 or −1) put in by (x ^ sign) − sign. */
+  #signedDivision(operator: "s/" | "s%", to: Reg, left: Reg, right: Operand): void {
+    const builder = this.#builder;
+    const alu = (operator: AluOperator, left: Reg, right: Operand): Reg => {
+      const result = builder.reg();
+      builder.write({ op: "alu", operator, bits: 64, to: result, left, right });
+      return result;
+    };
+    const sign = (of: Reg) => alu("s>>", of, { imm: 63 });
+    const signed = (magnitude: Reg, sign: Reg) => alu("-", alu("^", magnitude, sign), sign);
+    const divisor = builder.reg();
+    builder.write({ op: "move", to: divisor, from: right });
+    const [leftSign, rightSign] = [sign(left), sign(divisor)];
+    const quotient = alu(
+      operator === "s/" ? "/" : "%",
+      signed(left, leftSign),
+      signed(divisor, rightSign),
+    );
+    const resultSign = operator === "s/" ? alu("^", leftSign, rightSign) : leftSign;
+    builder.write({ op: "move", to, from: signed(quotient, resultSign) });
+  }
+
+  #binary(expr: Expr & { readonly op: "binary" }, to: Reg, bits: 32 | 64): void {
+    let { left, right } = expr;
+    const isSymmetric = "+*&|^".includes(expr.operator);
+    if (isSymmetric && this.constant(left) !== undefined) [left, right] = [right, left];
+    const constant = this.constant(right);
+    if (constant !== undefined) {
+      this.#withConstant(expr, left, constant, to, bits);
+      return;
+    }
+    const leftReg = this.reg(left);
+    this.#alu(machineOperator(expr), bits, to, leftReg, this.value(right));
+  }
+
+  /** `left ∘ constant`: powers of two, neutral elements, and what fits the instruction. */
+  #withConstant(
+    expr: Expr & { readonly op: "binary" },
+    left: Expr,
+    constant: bigint,
+    to: Reg,
+    bits: 32 | 64,
+  ): void {
+    const builder = this.#builder;
+    const from = this.reg(left);
+    const same = () =>
+      bits === 64
+        ? builder.write({ op: "move", to, from })
+        : builder.write({ op: "extend", type: { bits: 32, signed: false }, to, from });
+    const give = (imm: number) => builder.write({ op: "move", to, from: { imm } });
+    const alu = (operator: AluOperator, word: bigint) => {
+      const value = bits === 32 ? BigInt.asIntN(32, word) : word;
+      if (fitsImmediate(value)) return this.#alu(operator, bits, to, from, { imm: Number(value) });
+      const wide = builder.reg();
+      builder.write({ op: "wide", to: wide, value });
+      this.#alu(operator, bits, to, from, wide);
+    };
+    const power = constant > 0n ? log2(constant) : undefined;
+    switch (expr.operator) {
+      case "+":
+        constant === 0n ? same() : alu("+", constant);
+        return;
+      case "-":
+        constant === 0n ? same() : alu("+", wordOf(-constant));
+        return;
+      case "*":
+        if (constant === 0n) {
+          give(0);
+          return;
+        }
+        power === undefined ? alu("*", constant) : power === 0 ? same() : alu("<<", BigInt(power));
+        return;
+      case "/":
+        if (constant === 0n) {
+          give(0);
+          return;
+        }
+        if (constant === 1n) {
+          same();
+          return;
+        }
+        if (expr.signed && constant === -1n) {
+          builder.write({ op: "negate", to, from });
+          return;
+        }
+        power !== undefined && this.#isUnsigned(expr, left)
+          ? alu(">>", BigInt(power))
+          : alu(machineOperator(expr), constant);
+        return;
+      case "%":
+        if (constant === 0n) {
+          same();
+          return;
+        }
+        if (constant === 1n || (expr.signed && constant === -1n)) {
+          give(0);
+          return;
+        }
+        power !== undefined && this.#isUnsigned(expr, left)
+          ? this.#mask(to, from, constant - 1n)
+          : alu(machineOperator(expr), constant);
+        return;
+      case "&": {
+        const mask = bits === 32 ? BigInt.asUintN(32, constant) : constant;
+        if (mask === 0n) {
+          give(0);
+          return;
+        }
+        mask === -1n ? same() : this.#mask(to, from, mask);
+        return;
+      }
+      case "|":
+      case "^":
+        constant === 0n ? same() : alu(expr.operator, constant);
+        return;
+      case "<<":
+      case ">>": {
+        const count = BigInt.asUintN(6, constant);
+        count === 0n ? same() : alu(machineOperator(expr), count);
+        return;
+      }
+    }
+  }
+
+  #isUnsigned(expr: Expr & { readonly op: "binary" }, left: Expr): boolean {
+    return !expr.signed || this.#ranges.of(left).min >= 0n;
+  }
+
+  #mask(to: Reg, from: Reg, mask: bigint): void {
+    const builder = this.#builder;
+    if (mask === 0xffff_ffffn) {
+      builder.write({ op: "extend", type: { bits: 32, signed: false }, to, from });
+      return;
+    }
+    if (fitsImmediate(mask)) {
+      this.#alu("&", 64, to, from, { imm: Number(mask) });
+      return;
+    }
+    if (mask > 0n && mask < 1n << 32n) {
+      this.#alu("&", 32, to, from, { imm: Number(mask) | 0 });
+      return;
+    }
+    const wide = builder.reg();
+    builder.write({ op: "wide", to: wide, value: mask });
+    this.#alu("&", 64, to, from, wide);
+  }
+
+  #cast(type: IntType, value: Expr, to: Reg): void {
+    if (type.bits === 64 || isWithin(this.#ranges.of(value), rangeOfType(type))) {
+      this.into(value, to);
+      return;
+    }
+    const inner = this.withoutCasts(value, type.bits);
+    if (inner.op === "load" && inner.memory === "direct" && inner.type.bits === type.bits) {
+      this.into({ ...inner, type }, to);
+      return;
+    }
+    if (type.bits === 32 && !type.signed && inner.op === "binary" && isLowOnly(inner)) {
+      this.#binary(this.#lowOperands(inner), to, 32);
+      return;
+    }
+    const from = this.reg(inner);
+    if (!type.signed && type.bits < 32) {
+      this.#alu("&", 64, to, from, { imm: 2 ** type.bits - 1 });
+      return;
+    }
+    this.#builder.write({ op: "extend", type, to, from });
+  }
+
+  #lowOperands(expr: Expr & { readonly op: "binary" }): Expr & { readonly op: "binary" } {
+    const right = expr.operator === "<<" ? expr.right : this.withoutCasts(expr.right, 32);
+    return { ...expr, left: this.withoutCasts(expr.left, 32), right };
+  }
+
+  /** The same in its low `bits`. */
+  withoutCasts(expr: Expr, bits: number): Expr {
+    return expr.op === "cast" && expr.type.bits >= bits
+      ? this.withoutCasts(expr.value, bits)
+      : expr;
+  }
+
+  // Truth
+
+  /** 0 or 1. */
+  #truth(expr: Expr, to: Reg): void {
+    const builder = this.#builder;
+    const result = builder.reg();
+    const [yes, no, after] = [builder.block(), builder.block(), builder.block()];
+    const known = this.condition(expr, yes, no);
+    builder.start(yes);
+    builder.write({ op: "move", to: result, from: { imm: 1 } });
+    builder.jump(after);
+    builder.start(no);
+    builder.write({ op: "move", to: result, from: { imm: 0 } });
+    builder.start(after);
+    builder.write({ op: "move", to, from: result });
+    known.yes.intersect(known.no);
+    this.known = known.yes;
+  }
+
+  #select(expr: Expr & { readonly op: "select" }, to: Reg): void {
+    const builder = this.#builder;
+    const constant = this.constant(expr.condition);
+    if (constant !== undefined) {
+      this.into(constant !== 0n ? expr.then : expr.else, to);
+      return;
+    }
+    const result = builder.reg();
+    const [yes, no, after] = [builder.block(), builder.block(), builder.block()];
+    const known = this.condition(expr.condition, yes, no);
+    builder.start(yes);
+    this.known = known.yes;
+    this.into(expr.then, result);
+    builder.jump(after);
+    builder.start(no);
+    const afterThen = this.known;
+    this.known = known.no;
+    this.into(expr.else, result);
+    this.known.intersect(afterThen);
+    builder.start(after);
+    builder.write({ op: "move", to, from: result });
+  }
+
+  /** Goes to `yes` when the value isn't 0. @returns what is known at the start of each. */
+  condition(expr: Expr, yes: Block, no: Block): { readonly yes: Known; readonly no: Known } {
+    const builder = this.#builder;
+    const outer = builder.at;
+    builder.at = expr.at ?? outer;
+    const known = this.#condition(expr, yes, no);
+    builder.at = outer;
+    return known;
+  }
+
+  #condition(expr: Expr, yes: Block, no: Block): { yes: Known; no: Known } {
+    const builder = this.#builder;
+    const constant = this.constant(expr);
+    if (constant !== undefined) {
+      builder.jump(constant !== 0n ? yes : no);
+    } else if (expr.op === "not") {
+      const inner = this.condition(expr.value, no, yes);
+      return { yes: inner.no, no: inner.yes };
+    } else if (expr.op === "and" || expr.op === "or") {
+      const isAnd = expr.op === "and";
+      const next = builder.block();
+      const left = isAnd
+        ? this.condition(expr.left, next, no)
+        : this.condition(expr.left, yes, next);
+      builder.start(next);
+      this.known = isAnd ? left.yes : left.no;
+      const right = this.condition(expr.right, yes, no);
+      if (isAnd) right.no.intersect(left.no);
+      else right.yes.intersect(left.yes);
+      return { yes: right.yes, no: right.no };
+    } else if (expr.op === "compare") {
+      return this.#compare(expr, yes, no);
+    } else if (expr.op === "binary" && expr.operator === "&") {
+      const left = this.reg(expr.left);
+      const right = this.value(expr.right);
+      builder.branch({ operator: "&", signed: false, bits: 64, left, right, yes, no });
+    } else {
+      const left = this.reg(expr);
+      const right = { imm: 0 };
+      builder.branch({ operator: "!=", signed: false, bits: 64, left, right, yes, no });
+    }
+    return { yes: this.known.copy(), no: this.known.copy() };
+  }
+
+  #compare(
+    expr: Expr & { readonly op: "compare" },
+    yes: Block,
+    no: Block,
+  ): { yes: Known; no: Known } {
+    let { left, right, operator } = expr;
+    if (this.constant(left) !== undefined) {
+      [left, right] = [right, left];
+      operator = mirrored[operator];
+    }
+    const constant = this.constant(right);
+    const isEquality = operator === "==" || operator === "!=";
+    if (constant === 0n && isEquality && isTruth(left)) {
+      const inner =
+        operator === "!=" ? this.condition(left, yes, no) : this.condition(left, no, yes);
+      return operator === "!=" ? { ...inner } : { yes: inner.no, no: inner.yes };
+    }
+    const common = { operator, signed: expr.signed, yes, no } satisfies Partial<Branch>;
+    const low = constant === undefined ? undefined : this.#low32(left, constant);
+    if (low !== undefined) {
+      const signed = low.signed ? expr.signed : false;
+      this.#builder.branch({
+        ...common,
+        signed,
+        bits: 32,
+        left: this.reg(low.value),
+        right: { imm: Number(constant) | 0 },
+      });
+    } else {
+      const leftReg = this.reg(left);
+      this.#builder.branch({ ...common, bits: 64, left: leftReg, right: this.value(right) });
+    }
+    return { yes: this.known.copy(), no: this.known.copy() };
+  }
+
+  /** A comparison that 32 bits decide: of a cast that then needn't be made, or with a constant that else wouldn't fit. */
+  #low32(left: Expr, constant: bigint): { value: Expr; signed: boolean } | undefined {
+    const isU32 = constant >= 0n && constant < 1n << 32n;
+    if (left.op === "cast" && left.type.bits === 32) {
+      const { signed } = left.type;
+      if (!(signed ? fitsImmediate(constant) : isU32)) return undefined;
+      if (isWithin(this.#ranges.of(left.value), rangeOfType(left.type))) return undefined;
+      const value = this.withoutCasts(left, 32);
+      // A load of this width comes extended as it is wanted.
+      return value.op === "load" && value.memory === "direct" ? undefined : { value, signed };
+    }
+    if (fitsImmediate(constant) || !isU32) return undefined;
+    const isLow = isWithin(this.#ranges.of(left), rangeOfType({ bits: 32, signed: false }));
+    return isLow ? { value: left, signed: false } : undefined;
+  }
+
+  // Memory
+
+  /** `expr + offset` as an instruction's address. */
+  address(expr: Expr, offset: number): Address {
+    const constant = expr.op === "binary" ? this.constant(expr.right) : undefined;
+    if (expr.op === "binary" && constant !== undefined && "+-".includes(expr.operator)) {
+      const sum = offset + Number(expr.operator === "+" ? constant : -constant);
+      if (fitsOffset(sum)) return this.address(expr.left, sum);
+    }
+    if (expr.op === "slot") return { place: this.place(expr.slot), offset: expr.offset + offset };
+    if (expr.op === "mapValue" && fitsOffset(expr.offset + offset))
+      return { base: this.reg({ ...expr, offset: 0 }), offset: expr.offset + offset };
+    if (fitsOffset(offset)) return { base: this.reg(expr), offset };
+    const base = this.#builder.reg();
+    this.#alu("+", 64, base, this.reg(expr), { imm: offset });
+    return { base, offset: 0 };
+  }
+
+  #load(expr: Expr & { readonly op: "load" }, to: Reg): void {
+    const { type, memory } = expr;
+    const builder = this.#builder;
+    if (memory === "direct") {
+      const address = this.address(expr.from, expr.offset);
+      builder.write({ op: "load", type, to, address });
+      return;
+    }
+    // The helper zeroes what it could not read.
+    const from = this.address(expr.from, expr.offset);
+    const place = builder.scratch();
+    this.addressInto(from, 3);
+    builder.write({ op: "frame", to: 1, place, offset: 0 });
+    builder.write({ op: "move", to: 2, from: { imm: type.bits / 8 } });
+    this.call(memory === "user" ? Helper.readUser : Helper.readKernel, 3);
+    builder.write({ op: "load", type, to, address: { place, offset: 0 } });
+  }
+
+  addressInto(address: Address, to: Reg): void {
+    if ("place" in address) {
+      this.#builder.write({ op: "frame", to, ...address });
+      return;
+    }
+    const { base, offset } = address;
+    if (offset === 0) this.#builder.write({ op: "move", to, from: base });
+    else this.#alu("+", 64, to, base, { imm: offset });
+  }
+
+  // Calls
+
+  #call(callee: number | string, args: readonly Expr[], to: Reg): void {
+    // What takes more than one instruction first: it may call others, and they want r1 … r5 too.
+    const values = args.map((arg) => (this.#isSimple(arg) ? undefined : this.#argument(arg)));
+    for (const [i, arg] of args.entries()) {
+      const value = values[i];
+      if (value === undefined) this.into(arg, i + 1);
+      else this.addressInto(value, i + 1);
+    }
+    this.call(callee, args.length);
+    this.#builder.write({ op: "move", to, from: resultRegister });
+  }
+
+  #argument(arg: Expr): Address {
+    if (arg.op !== "binary" || !"+-".includes(arg.operator))
+      return { base: this.reg(arg), offset: 0 };
+    return this.address(arg, 0);
+  }
+
+  #isSimple(expr: Expr): boolean {
+    return (
+      this.constant(expr) !== undefined ||
+      ["local", "slot", "map", "mapValue", "context", "record"].includes(expr.op)
+    );
+  }
+
+  /** Arguments are in their registers; the result will be in r0. */
+  call(callee: number | string, args: number): void {
+    this.#builder.write({ op: "call", callee, args });
+    this.known.afterCall();
+  }
+
+  /** For stores: the value in its low bits. */
+  stored(value: Expr, bytes: 1 | 2 | 4 | 8): Operand {
+    const constant = this.constant(value);
+    if (constant !== undefined && bytes < 8)
+      return { imm: Number(BigInt.asIntN(Math.min(32, bytes * 8), constant)) };
+    return this.value(this.withoutCasts(value, bytes * 8));
+  }
+}
+
+export function fitsImmediate(value: bigint): boolean {
+  return value === BigInt.asIntN(32, value);
+}
+
+function fitsOffset(offset: number): boolean {
+  return offset >= -0x8000 && offset <= 0x7fff;
+}
+
+function log2(value: bigint): number | undefined {
+  return (value & (value - 1n)) === 0n ? value.toString(2).length - 1 : undefined;
+}
+
+function machineOperator(expr: Expr & { readonly op: "binary" }): AluOperator {
+  const { operator, signed } = expr;
+  if (!signed) return operator;
+  return operator === "/" ? "s/" : operator === "%" ? "s%" : operator === ">>" ? "s>>" : operator;
+}
+
+/** The low 32 bits of the result depend on nothing but the low 32 bits of the operands. */
+function isLowOnly(expr: Expr & { readonly op: "binary" }): boolean {
+  if (expr.operator !== "<<") return "+-*&|^".includes(expr.operator);
+  return expr.right.op === "const" && expr.right.value >= 0n && expr.right.value < 32n;
+}
+
+function isTruth(expr: Expr): boolean {
+  return (
+    ["compare", "not", "and", "or"].includes(expr.op) ||
+    (expr.op === "binary" && expr.operator === "&")
+  );
+}
+
+const mirrored = { "==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=" } as const;
