@@ -3,6 +3,8 @@ export * from "./filters/tee.ts";
 export * from "./formats/format.ts";
 export { type LintFinding, type LintRule, PerfettoLint } from "./formats/perfetto/lint.ts";
 export { formats } from "./formats/registry.gen.ts";
+export * from "./live/feed.ts";
+export type { LeftOut } from "./live/gate.ts";
 export * from "./model/batch.ts";
 export * from "./model/builder.ts";
 export * from "./model/replay.ts";

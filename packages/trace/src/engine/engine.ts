@@ -3,6 +3,7 @@
  * (worker-host.ts) and in the server, one for each page. It never blocks long: only the newest viewport is drawn, long
  * answers are jobs, and a message that is not of the protocol is answered with an error.
  */
+import type { Problem } from "../model/sink.ts";
 import type { Row } from "../model/trace.ts";
 import { area } from "./area.ts";
 import { checkPageMessage, ProtocolError } from "./check.ts";
@@ -47,6 +48,13 @@ type Request<Type extends PageMessage["type"]> = Extract<PageMessage, { type: Ty
 
 const PROGRESS_MS = 100;
 const TRACKS_MS = 400;
+/** While a recording is watched: how often the page hears of its end, and at most of its tracks. */
+const APPENDED_MS = 50;
+const LIVE_TRACKS_MS = 200;
+/** Making the tree takes at most this part of the time. */
+const TREE_SHARE = 1 / 10;
+/** Facts of tracks that are otherwise the same are told again after so long. */
+const FACTS_MS = 2000;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -61,10 +69,13 @@ export class Engine {
   // What the page has been told.
   #toldTree = "";
   #toldVersion = -1;
-  #toldProblems = 0;
+  #toldProblems: readonly Problem[] = [];
   #toldPhase = "";
   #progressAt = -Infinity;
+  #appendedAt = -Infinity;
   #tracksAt = -Infinity;
+  #tracksEveryMs = LIVE_TRACKS_MS;
+  #treeAt = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: EngineOptions) {
@@ -150,7 +161,7 @@ export class Engine {
     if (this.#open === undefined) return;
     this.#toldTree = "";
     this.#toldVersion = -1;
-    this.#toldProblems = 0;
+    this.#toldProblems = [];
     this.#toldPhase = "";
     this.#tell(true);
   }
@@ -175,9 +186,15 @@ export class Engine {
   #tell(now: boolean): void {
     const open = this.#open;
     if (open === undefined || this.#closed) return;
-    const at = performance.now();
-    const ended = open.phase !== "reading";
     const phaseChanged = open.phase !== this.#toldPhase;
+    if (open.live) this.#tellLive(open, now);
+    else this.#tellLoading(open, now, phaseChanged);
+    if (phaseChanged && open.error !== undefined) this.#post({ type: "error", ...open.error });
+    this.#toldPhase = open.phase;
+  }
+
+  #tellLoading(open: OpenTrace, now: boolean, phaseChanged: boolean): void {
+    const at = performance.now();
     if (now || phaseChanged || at - this.#progressAt >= PROGRESS_MS) {
       this.#progressAt = at;
       const { bytes, totalBytes, bytesPerSecond, trace } = open;
@@ -192,34 +209,55 @@ export class Engine {
           bytesPerSecond,
         });
     }
+    const ended = open.phase !== "reading";
     if (now || (phaseChanged && ended) || at - this.#tracksAt >= TRACKS_MS)
-      this.#tellTracks(phaseChanged);
-    else if (this.#timer === undefined && open.trace.version !== this.#toldVersion)
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        this.#tell(false);
-      }, TRACKS_MS);
-    if (phaseChanged && open.error !== undefined) this.#post({ type: "error", ...open.error });
-    this.#toldPhase = open.phase;
+      this.#tellTracks(open, phaseChanged);
+    else this.#tellLater(open, TRACKS_MS);
   }
 
-  #tellTracks(phaseChanged: boolean): void {
-    const open = this.#open!;
+  #tellLive(open: OpenTrace, now: boolean): void {
+    const at = performance.now();
+    if (now || at - this.#tracksAt >= this.#tracksEveryMs) {
+      this.#tellTracks(open, now || at - this.#treeAt >= FACTS_MS);
+      this.#tracksEveryMs = Math.max(LIVE_TRACKS_MS, (performance.now() - at) / TREE_SHARE);
+    } else if (at - this.#appendedAt >= APPENDED_MS) this.#tellAppended(open);
+    else this.#tellLater(open, APPENDED_MS);
+  }
+
+  #tellLater(open: OpenTrace, ms: number): void {
+    if (this.#timer !== undefined || open.trace.version === this.#toldVersion) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#tell(false);
+    }, ms);
+  }
+
+  /** @param again  the tree is told even if it is as before */
+  #tellTracks(open: OpenTrace, again: boolean): void {
     this.#tracksAt = performance.now();
-    const { trace } = open;
-    if (trace.version !== this.#toldVersion || phaseChanged) {
-      this.#toldVersion = trace.version;
+    const { trace, problems } = open;
+    if (trace.version !== this.#toldVersion || again) {
       const tracks = trackTree(trace, open.totals);
       const done = open.phase !== "reading";
       const tree = `${done} ${treeKey(tracks)}`;
-      if (tree !== this.#toldTree || (phaseChanged && done)) {
+      if (tree !== this.#toldTree || again) {
         this.#toldTree = tree;
+        this.#toldVersion = trace.version;
+        this.#treeAt = this.#appendedAt = this.#tracksAt;
         this.#post({ type: "tracks", summary: open.summary(), tracks, done });
-      } else this.#post({ type: "appended", toNs: trace.toNs, events: trace.length });
+      } else this.#tellAppended(open);
     }
-    if (trace.problems.length === this.#toldProblems) return;
-    this.#toldProblems = trace.problems.length;
-    this.#post({ type: "problems", problems: [...trace.problems] });
+    if (sameProblems(problems, this.#toldProblems)) return;
+    this.#toldProblems = problems;
+    this.#post({ type: "problems", problems: [...problems] });
+  }
+
+  #tellAppended(open: OpenTrace): void {
+    const { trace, lostEvents, leftOutEvents } = open;
+    this.#appendedAt = performance.now();
+    this.#toldVersion = trace.version;
+    const { toNs, length: events } = trace;
+    this.#post({ type: "appended", toNs, events, lostEvents, leftOutEvents });
   }
 
   #queueViewport(request: Request<"viewport">): void {
@@ -314,7 +352,12 @@ export class Engine {
         );
       const open = this.#need(this.#open);
       if (open.loading)
-        throw new EngineError("the trace is still being read", "ask again when it is loaded");
+        throw open.live
+          ? new EngineError(
+              "the trace is still being recorded",
+              "ask again when the recording has ended, or query a finished one: kymo query FILE",
+            )
+          : new EngineError("the trace is still being read", "ask again when it is loaded");
       const answer = await this.#options.sql(open, sql);
       this.#post({ type: "sql", id, ...answer });
     } catch (error) {
@@ -360,6 +403,11 @@ function hintOf(error: unknown): string {
 function idOf(message: unknown): number | undefined {
   const id = (message as { id?: unknown } | null)?.id;
   return typeof id === "number" ? id : undefined;
+}
+
+/** The list is made anew when one changes. */
+function sameProblems(a: readonly Problem[], b: readonly Problem[]): boolean {
+  return a === b || (a.length === b.length && a.every((problem, i) => problem === b[i]));
 }
 
 /** Changes when the page must lay out its tree again: not when rows only grew. */

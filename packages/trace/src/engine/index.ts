@@ -1,3 +1,4 @@
+export { LiveView, type LiveViewOptions } from "../live/view.ts";
 export { ProtocolError } from "./check.ts";
 export * from "./engine.ts";
 export { startLoading } from "./loading.ts";

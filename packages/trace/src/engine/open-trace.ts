@@ -2,6 +2,9 @@
  * One trace that is open: being read, then indexed, then done. Any number of engines (pages) share it, with its level
  * of detail and caches. Whoever loads it calls `progress`, `finish` or `fail`.
  */
+
+import type { LeftOut } from "../live/gate.ts";
+import type { Ns, Problem } from "../model/sink.ts";
 import type { Trace } from "../model/trace.ts";
 import { FlowLinks } from "./flows.ts";
 import { LevelOfDetail } from "./lod.ts";
@@ -19,10 +22,14 @@ export interface OpenTraceOptions {
   readonly defer?: (task: () => void) => void;
   /** Stops the loading; what has been read stays. */
   readonly stop?: () => void;
+  /** It is being recorded: "reading" lasts as long as the recording. */
+  readonly live?: boolean;
 }
 
 /** A slice of background work: shorter than a frame. */
 const WORK_MS = 8;
+/** Intervals of events left out that are nearer to each other are told as one. */
+const MERGE_NS = 1e9;
 
 export class OpenTrace {
   readonly trace: Trace;
@@ -37,6 +44,10 @@ export class OpenTrace {
   totalBytes: number;
   /** Set when the phase is `failed`. What was read before is still shown. */
   error: { readonly message: string; readonly hint: string } | undefined;
+  /** Events that the live view left out because it could not keep up. */
+  leftOutEvents = 0;
+  readonly #leftOut: Problem[] = [];
+  readonly #live: boolean;
   readonly #stop: (() => void) | undefined;
   readonly #listeners = new Set<() => void>();
   readonly #startedMs = performance.now();
@@ -49,6 +60,7 @@ export class OpenTrace {
     this.totalBytes = options.totalBytes ?? 0;
     this.defer = options.defer ?? ((task) => void setTimeout(task, 0));
     this.#stop = options.stop;
+    this.#live = options.live ?? false;
     this.lod = new LevelOfDetail(options.trace);
     this.totals = new RowTotals(options.trace);
     this.flows = new FlowLinks(options.trace);
@@ -57,6 +69,20 @@ export class OpenTrace {
 
   get loading(): boolean {
     return this.phase === "reading";
+  }
+  /** It is being recorded right now. */
+  get live(): boolean {
+    return this.#live && this.phase === "reading";
+  }
+  get lostEvents(): number {
+    let lost = 0;
+    for (const problem of this.trace.problems)
+      if (problem.kind === "lost-events") lost += problem.count ?? 0;
+    return lost;
+  }
+  /** The trace's, and what the live view left out. */
+  get problems(): readonly Problem[] {
+    return [...this.trace.problems, ...this.#leftOut];
   }
   get bytesPerSecond(): number {
     const ms = (this.#endedMs || performance.now()) - this.#startedMs;
@@ -67,8 +93,25 @@ export class OpenTrace {
   progress(bytes: number, totalBytes: number = this.totalBytes): void {
     this.bytes = bytes;
     this.totalBytes = totalBytes;
+    this.grow();
+  }
+  /** The trace has more in it than before. */
+  grow(): void {
     this.#index();
     this.#tell();
+  }
+  /** Events that the view leaves out: a problem for each interval. */
+  leaveOut({ count, from, to }: LeftOut): void {
+    this.leftOutEvents += count;
+    const kind = "lost-events";
+    const message = "left out of the live view, which could not keep up; they are in the file";
+    const last = this.#leftOut.at(-1);
+    if (last === undefined || from - last.to! > MERGE_NS)
+      this.#leftOut.push({ kind, message, count, from, to });
+    else {
+      const both = { count: last.count! + count, to: Math.max(last.to!, to) as Ns };
+      this.#leftOut[this.#leftOut.length - 1] = { ...last, ...both };
+    }
   }
   /** All there is has been read. */
   finish(): void {
@@ -100,10 +143,7 @@ export class OpenTrace {
   }
 
   summary(): TraceSummary {
-    const { trace } = this;
-    let lostEvents = 0;
-    for (const problem of trace.problems)
-      if (problem.kind === "lost-events") lostEvents += problem.count ?? 0;
+    const { trace, lostEvents, leftOutEvents } = this;
     return {
       name: this.name,
       fromNs: trace.fromNs,
@@ -113,7 +153,8 @@ export class OpenTrace {
       events: trace.length,
       metadata: Object.fromEntries(trace.metadata),
       lostEvents,
-      live: false,
+      leftOutEvents,
+      live: this.live,
     };
   }
 

@@ -121,6 +121,9 @@ export interface TraceSummary {
   readonly events: number;
   readonly metadata: { readonly [key: string]: string };
   readonly lostEvents: number;
+  /** Recorded, but left out of the live view, which could not keep up. */
+  readonly leftOutEvents: number;
+  /** It is being recorded: it reaches to `toNs` now and grows. */
   readonly live: boolean;
 }
 
@@ -235,7 +238,13 @@ export type EngineMessage =
       readonly done: boolean;
     }
   /** The trace grew but the tree is the same. */
-  | { readonly type: "appended"; readonly toNs: number; readonly events: number }
+  | {
+      readonly type: "appended";
+      readonly toNs: number;
+      readonly events: number;
+      readonly lostEvents: number;
+      readonly leftOutEvents: number;
+    }
   | { readonly type: "problems"; readonly problems: readonly Problem[] }
   | ({ readonly type: "strip" } & Strip)
   /** Busy fraction 0…1 of all CPUs (or of all tracks, when there is no scheduling) per px, over the whole trace. */

@@ -1,4 +1,4 @@
-/** Busy time of each row (and the range of counters), summed once a sealed chunk and again for the open one. */
+/** Busy time of each row (and the range of counters), summed as it grows: each event once, the last one again. */
 import {
   type AnyRow,
   type Chunk,
@@ -21,15 +21,19 @@ export interface RowTotal {
 }
 interface Memo {
   readonly generation: number;
-  chunks: number;
+  /** Summed for good: all chunks before `chunk`, and its events before `at`. */
+  chunk: number;
+  at: number;
   busyNs: number;
   min: number;
   max: number;
   annotated: boolean;
   /** The total as of `length` events, so that an unchanged row costs nothing. */
   length: number;
+  lastSpan: number;
   total: RowTotal;
 }
+type Sum = { -readonly [Key in keyof RowTotal]: RowTotal[Key] };
 const none: RowTotal = { busyNs: 0, min: Infinity, max: -Infinity, annotated: false };
 
 export class RowTotals {
@@ -49,41 +53,54 @@ export class RowTotals {
     if (memo === undefined || memo.generation !== row.generation) {
       memo = {
         generation: row.generation,
-        chunks: 0,
+        chunk: 0,
+        at: 0,
         busyNs: 0,
         min: Infinity,
         max: -Infinity,
         annotated: false,
         length: -1,
+        lastSpan: 0,
         total: none,
       };
       this.#memos[row.id] = memo;
     }
-    const openEnd = this.#trace.toNs;
     const last = row.chunks.at(-1);
-    const growing =
-      last !== undefined && last.length > 0 && spanAt(last, last.length - 1) === Infinity;
-    if (memo.length === row.length && !growing) return memo.total;
+    const lastSpan = last !== undefined && last.length > 0 ? spanAt(last, last.length - 1) : 0;
+    const unchanged = memo.length === row.length && memo.lastSpan === lastSpan;
+    if (unchanged && lastSpan < Infinity) return memo.total;
     memo.length = row.length;
-    const sum = { busyNs: memo.busyNs, min: memo.min, max: memo.max, annotated: memo.annotated };
+    memo.lastSpan = lastSpan;
     const chunks: readonly Chunk[] = row.chunks;
-    for (let c = memo.chunks; c < chunks.length; c++) {
-      const chunk = chunks[c]!;
-      if (row.kind === "counter") addValues(sum, chunk as CounterChunk);
-      else if (row.kind === "thread_state") sum.busyNs += this.#runningNs(chunk, openEnd);
-      else if (row.kind === "slice" || row.kind === "sched")
-        sum.busyNs += coveredNs(chunk, openEnd);
-      if (row.kind === "slice") sum.annotated ||= this.#hasOtherThanSyscalls(chunk as SliceChunk);
-      if (!chunk.sealed || c !== memo.chunks) continue;
-      memo.chunks++;
-      Object.assign(memo, sum);
+    for (; memo.chunk < chunks.length; memo.chunk++, memo.at = 0) {
+      const chunk = chunks[memo.chunk]!;
+      // The last event of a row may still change: it is summed anew each time.
+      const isLast = memo.chunk === chunks.length - 1;
+      const settled = isLast ? Math.max(memo.at, chunk.length - 1) : chunk.length;
+      this.#add(row, chunk, memo.at, settled, memo);
+      memo.at = settled;
+      if (isLast) break;
     }
-    memo.total = sum;
-    return sum;
+    const { busyNs, min, max, annotated } = memo;
+    const total: Sum = { busyNs, min, max, annotated };
+    if (last !== undefined && last.length > 0)
+      this.#add(row, last, last.length - 1, last.length, total);
+    memo.total = total;
+    return total;
   }
 
-  #hasOtherThanSyscalls({ category, length }: SliceChunk): boolean {
-    for (let i = 0; i < length; i++) {
+  #add(row: AnyRow, chunk: Chunk, from: number, to: number, sum: Sum): void {
+    const openEnd = this.#trace.toNs;
+    if (row.kind === "counter") addValues(sum, chunk as CounterChunk, from, to);
+    else if (row.kind === "thread_state") sum.busyNs += this.#runningNs(chunk, from, to, openEnd);
+    else if (row.kind === "slice" || row.kind === "sched")
+      sum.busyNs += coveredNs(chunk, from, to, openEnd);
+    if (row.kind === "slice" && !sum.annotated)
+      sum.annotated = this.#hasOtherThanSyscalls(chunk as SliceChunk, from, to);
+  }
+
+  #hasOtherThanSyscalls({ category }: SliceChunk, from: number, to: number): boolean {
+    for (let i = from; i < to; i++) {
       const id = category[i]!;
       this.#syscalls[id] ??= this.#trace.strings.get(id as never) === "syscall" ? 1 : 2;
       if (this.#syscalls[id] === 2) return true;
@@ -91,10 +108,10 @@ export class RowTotals {
     return false;
   }
 
-  #runningNs(chunk: Chunk, openEnd: number): number {
+  #runningNs(chunk: Chunk, from: number, to: number, openEnd: number): number {
     let sum = 0;
-    const { ts, key: keys, length } = chunk;
-    for (let i = 0; i < length; i++) {
+    const { ts, key: keys } = chunk;
+    for (let i = from; i < to; i++) {
       const key = keys[i]!;
       this.#running[key] ??=
         stateClass(this.#trace.strings.get(key as never)) === "running" ? 1 : 2;
@@ -104,17 +121,22 @@ export class RowTotals {
   }
 }
 
-function coveredNs(chunk: Chunk, openEnd: number): number {
-  const { dur, ts, length } = chunk;
+function coveredNs(chunk: Chunk, from: number, to: number, openEnd: number): number {
+  const { dur, ts } = chunk;
   let sum = 0;
-  for (let i = 0; i < length; i++) {
+  for (let i = from; i < to; i++) {
     const ns = dur[i]!;
     sum += ns === DUR_ESCAPE ? endAt(chunk, i, openEnd) - ts[i]! : ns;
   }
   return sum;
 }
-function addValues(sum: { min: number; max: number }, chunk: CounterChunk): void {
-  for (let i = 0; i < chunk.length; i++) {
+function addValues(
+  sum: { min: number; max: number },
+  chunk: CounterChunk,
+  from: number,
+  to: number,
+): void {
+  for (let i = from; i < to; i++) {
     const value = chunk.value[i]!;
     if (value < sum.min) sum.min = value;
     if (value > sum.max) sum.max = value;

@@ -12,6 +12,7 @@ import {
   NO_ARGS,
   NO_STACK,
   NO_TRACK,
+  RECENT_ARG_SETS,
   type StackId,
   type StringId,
   type TraceSink,
@@ -29,6 +30,7 @@ interface Branch {
   readonly types: EventTypeId[];
   readonly frames: FrameId[];
   readonly stacks: StackId[];
+  /** The newest sets, by id modulo RECENT_ARG_SETS. */
   readonly args: ArgSetId[];
 }
 
@@ -52,11 +54,12 @@ export function tee(...sinks: readonly TraceSink[]): TraceSink {
   let types = 0;
   const trackOf = (branch: Branch, track: TrackId) =>
     track === NO_TRACK ? NO_TRACK : branch.tracks[track]!;
+  const sets = new TeeArgs(branches);
   const argsOf = (branch: Branch, args: ArgSetId) =>
-    args === NO_ARGS ? NO_ARGS : branch.args[args]!;
+    args === NO_ARGS ? NO_ARGS : branch.args[sets.place(args)]!;
 
   return {
-    args: teeArgs(branches),
+    args: sets,
     clock(clock) {
       for (const { sink } of branches) sink.clock(clock);
     },
@@ -163,47 +166,59 @@ function reparented(info: TrackInfo, branch: Branch): TrackInfo {
   return info.parent === undefined ? info : { ...info, parent: branch.tracks[info.parent]! };
 }
 
-function teeArgs(branches: readonly Branch[]): ArgsBuilder {
-  let sets = 0;
-  let empty = true;
-  return {
-    int(key, value) {
-      empty = false;
-      for (const { sink, strings } of branches) sink.args.int(strings[key]!, value);
-    },
-    real(key, value) {
-      empty = false;
-      for (const { sink, strings } of branches) sink.args.real(strings[key]!, value);
-    },
-    text(key, value) {
-      empty = false;
-      for (const { sink, strings } of branches) sink.args.text(strings[key]!, strings[value]!);
-    },
-    bool(key, value) {
-      empty = false;
-      for (const { sink, strings } of branches) sink.args.bool(strings[key]!, value);
-    },
-    bytes(key, value) {
-      empty = false;
-      for (const { sink, strings } of branches) sink.args.bytes(strings[key]!, value);
-    },
-    open(key, kind) {
-      empty = false;
-      for (const { sink, strings } of branches) sink.args.open(strings[key]!, kind);
-    },
-    close() {
-      for (const { sink } of branches) sink.args.close();
-    },
-    done() {
-      const ids = branches.map(({ sink }) => sink.args.done());
-      if (empty) return NO_ARGS;
-      empty = true;
-      // Sinks that share equal sets answer with ids they gave before: then so do we.
-      const last = sets - 1;
-      if (last >= 0 && branches.every(({ args }, i) => args[last] === ids[i]))
-        return last as ArgSetId;
-      for (const [i, { args }] of branches.entries()) args.push(ids[i]!);
-      return sets++ as ArgSetId;
-    },
-  };
+class TeeArgs implements ArgsBuilder {
+  readonly #branches: readonly Branch[];
+  #sets = 0;
+  #empty = true;
+
+  constructor(branches: readonly Branch[]) {
+    this.#branches = branches;
+  }
+
+  /** Where branches hold a set. @throws RangeError for one that was forgotten or never built */
+  place(args: ArgSetId): number {
+    if (args >= this.#sets || args < this.#sets - RECENT_ARG_SETS)
+      throw new RangeError(`argument set ${args} is not kept; ${this.#sets} were built`);
+    return args % RECENT_ARG_SETS;
+  }
+
+  int(key: StringId, value: number | bigint): void {
+    this.#empty = false;
+    for (const { sink, strings } of this.#branches) sink.args.int(strings[key]!, value);
+  }
+  real(key: StringId, value: number): void {
+    this.#empty = false;
+    for (const { sink, strings } of this.#branches) sink.args.real(strings[key]!, value);
+  }
+  text(key: StringId, value: StringId): void {
+    this.#empty = false;
+    for (const { sink, strings } of this.#branches) sink.args.text(strings[key]!, strings[value]!);
+  }
+  bool(key: StringId, value: boolean): void {
+    this.#empty = false;
+    for (const { sink, strings } of this.#branches) sink.args.bool(strings[key]!, value);
+  }
+  bytes(key: StringId, value: Uint8Array): void {
+    this.#empty = false;
+    for (const { sink, strings } of this.#branches) sink.args.bytes(strings[key]!, value);
+  }
+  open(key: StringId, kind: "object" | "array"): void {
+    this.#empty = false;
+    for (const { sink, strings } of this.#branches) sink.args.open(strings[key]!, kind);
+  }
+  close(): void {
+    for (const { sink } of this.#branches) sink.args.close();
+  }
+  done(): ArgSetId {
+    const ids = this.#branches.map(({ sink }) => sink.args.done());
+    if (this.#empty) return NO_ARGS;
+    this.#empty = true;
+    // Sinks that share equal sets answer with ids they gave before: then so do we.
+    const last = this.#sets - 1;
+    const isSame = ({ args }: Branch, i: number) => args[last % RECENT_ARG_SETS] === ids[i];
+    if (last >= 0 && this.#branches.every(isSame)) return last as ArgSetId;
+    for (const [i, { args }] of this.#branches.entries())
+      args[this.#sets % RECENT_ARG_SETS] = ids[i]!;
+    return this.#sets++ as ArgSetId;
+  }
 }

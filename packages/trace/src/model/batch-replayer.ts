@@ -27,6 +27,7 @@ import {
   NO_STACK,
   NO_TRACK,
   type Ns,
+  RECENT_ARG_SETS,
   type StackId,
   type StringId,
   type TraceSink,
@@ -87,7 +88,9 @@ class Replay {
   readonly #types: EventTypeId[] = [];
   readonly #frames: FrameId[] = [];
   readonly #stacks: StackId[] = [];
+  /** The newest sets, by id modulo RECENT_ARG_SETS. */
   readonly #sets: ArgSetId[] = [];
+  #setCount = 0;
   readonly #calls: readonly (() => void)[];
   #argDepth = 0;
   #closed = false;
@@ -168,7 +171,7 @@ class Replay {
       },
       argsDone: () => {
         if (this.#argDepth > 0) this.#fail("arguments end inside an object");
-        this.#sets.push(args.done());
+        this.#sets[this.#setCount++ % RECENT_ARG_SETS] = args.done();
       },
       begin: () =>
         sink.begin(this.#track(), this.#ns(), this.#string(), this.#string(), this.#set()),
@@ -282,7 +285,10 @@ class Replay {
   }
   #set(): ArgSetId {
     const index = this.#int();
-    return index === NO_ARGS ? NO_ARGS : this.#known(this.#sets, index, "argument set");
+    if (index === NO_ARGS) return NO_ARGS;
+    const kept = index < this.#setCount && index >= this.#setCount - RECENT_ARG_SETS;
+    if (!kept) this.#fail(`argument set ${index} of ${this.#setCount}`);
+    return this.#known(this.#sets, index % RECENT_ARG_SETS, "argument set");
   }
   #one<T>(list: readonly T[]): T {
     return this.#known(list, this.#int(), "choice");

@@ -64,6 +64,14 @@ interface TrackStreams {
 /** A track costs some kB, whatever is on it: a file of millions would fill the memory before anything is seen. */
 export const MAX_TRACKS: number = 2 ** 18;
 
+export interface TraceBuilderOptions {
+  /**
+   * The trace is watched while it grows: it reaches to the watermark, even when nothing happened since the last event,
+   * so that what is open lasts until now.
+   */
+  readonly live?: boolean;
+}
+
 /** The trace is larger than can be held; shown to the user as it is. */
 export class TraceLimitError extends Error {
   override readonly name = "TraceLimitError";
@@ -86,8 +94,10 @@ export class TraceBuilder implements TraceSink {
   #nextEvent = 0;
   #passed = NOTHING_PASSED;
   #closed = false;
+  readonly #live: boolean;
 
-  constructor() {
+  constructor(options: TraceBuilderOptions = {}) {
+    this.#live = options.live ?? false;
     const trace = new BuiltTrace(() =>
       this.#count("malformed", "arguments nested deeper than 64 levels were left out", NaN),
     );
@@ -312,6 +322,10 @@ export class TraceBuilder implements TraceSink {
     if (!(ts > this.#passed) || this.#closed) return;
     this.#passed = ts;
     this.#drain(ts, false);
+    if (this.#live && ts < Infinity && this.#trace.fromNs < Infinity) {
+      this.#trace.span(ts, ts);
+      this.#trace.version++;
+    }
   }
 
   close(): void {

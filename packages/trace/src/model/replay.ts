@@ -19,6 +19,7 @@ import {
   NO_STACK,
   NO_TRACK,
   type Ns,
+  RECENT_ARG_SETS,
   type StackId,
   type StringId,
   type TraceSink,
@@ -107,6 +108,8 @@ class Ids {
     const known = this.#args.get(set);
     if (known !== undefined) return known;
     const made = this.#trace.args.replay(set as ArgSetId, this.#sink.args, this.string);
+    // Sinks forget old sets: what is used again later is built again.
+    if (this.#args.size >= RECENT_ARG_SETS / 2) this.#args.clear();
     this.#args.set(set, made);
     return made;
   }

@@ -97,6 +97,12 @@ export interface Problem {
   readonly byteOffset?: number;
 }
 
+/**
+ * A set is meant for the event recorded next: one that is older than so many others may be forgotten, so that what
+ * streams needs no more memory the longer it runs.
+ */
+export const RECENT_ARG_SETS: number = 2 ** 17;
+
 /** Arguments are finished before the event that carries them, so that writers can stream. */
 export interface ArgsBuilder {
   int(key: StringId, value: number | bigint): void;

@@ -44,6 +44,7 @@ const emptySummary: TraceSummary = {
   events: 0,
   metadata: {},
   lostEvents: 0,
+  leftOutEvents: 0,
   live: false,
 };
 
