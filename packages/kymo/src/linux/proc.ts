@@ -15,6 +15,11 @@ export function onlineCpus(): number[] {
   return parseCpuList(readFileSync("/sys/devices/system/cpu/online", "utf8"));
 }
 
+/** How many CPUs this machine may ever have: per-CPU maps of BPF have a value for each. */
+export function possibleCpus(): number {
+  return parseCpuList(readFileSync("/sys/devices/system/cpu/possible", "utf8")).length;
+}
+
 /** "0-2,5" → 0, 1, 2, 5. */
 export function parseCpuList(text: string): number[] {
   const cpus: number[] = [];

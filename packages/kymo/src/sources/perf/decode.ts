@@ -10,7 +10,6 @@
  * Every read is inside the record: its size is checked against the layout first, and a record that is too short for what
  * it claims is counted as malformed.
  */
-import { constants } from "node:os";
 import {
   NO_ARGS,
   NO_TRACK,
@@ -21,6 +20,7 @@ import {
 } from "@kymo/trace";
 import { errnoName } from "../../linux/errno.ts";
 import type { RecordSource } from "../../linux/perf-ring.ts";
+import { signalName } from "../../linux/signals.ts";
 import { syscallName } from "../../linux/syscall-names.ts";
 import type { CpuSwitches } from "./idle.ts";
 import {
@@ -537,15 +537,6 @@ export class PerfDecoder {
 
 /** PERF_RECORD_SWITCH has no priority. */
 const unknownPriority = -1;
-
-const signalNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.signals)
-    .filter(([name]) => name !== "SIGIOT" && name !== "SIGPOLL" && name !== "SIGUNUSED")
-    .map(([name, number]) => [number as number, name]),
-);
-function signalName(signal: number): string {
-  return signalNames.get(signal) ?? `signal ${signal}`;
-}
 
 /** The kernel says pid −1 of a task that gave its ids back when it exited. */
 function livePid(pid: number): number | undefined {

@@ -46,7 +46,7 @@ export interface ExtraInput extends MergeInput {
 }
 
 export interface ExtraInputs {
-  add(make: (context: CaptureContext) => ExtraInput): void;
+  add<Input extends ExtraInput>(make: (context: CaptureContext) => Input): Input;
 }
 
 export class ExtraInputList implements ExtraInputs {
@@ -60,10 +60,11 @@ export class ExtraInputList implements ExtraInputs {
     this.#merger = merger;
   }
 
-  add(make: (context: CaptureContext) => ExtraInput): void {
+  add<Input extends ExtraInput>(make: (context: CaptureContext) => Input): Input {
     const input = make(this.#context);
     this.#inputs.push(input);
     this.#merger.add(input);
+    return input;
   }
 
   get rings(): readonly ExtraRing[] {

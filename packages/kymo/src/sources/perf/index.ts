@@ -46,6 +46,8 @@ export interface PerfCapture extends Capture {
   readonly inputs: ExtraInputs;
 }
 export interface PerfHooks {
+  /** Where other sources' events go; without it to the same sink as perf's. Ids are those of both. */
+  readonly inputSink?: TraceSink;
   /** After each round of draining: the sink has had its watermark. */
   onRound?(stats: PerfStats): void;
 }
@@ -218,7 +220,7 @@ class RunningCapture implements PerfCapture {
     this.#extra = new ExtraInputList(
       {
         libc,
-        sink,
+        sink: hooks.inputSink ?? sink,
         originNs: this.#originNs,
         host,
         cpus: cpuTracks,

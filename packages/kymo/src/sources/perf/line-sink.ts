@@ -19,6 +19,7 @@ export class LineSink implements TraceSink {
   readonly #frames: FrameInfo[] = [];
   readonly #stacks: string[] = [];
   readonly #sets: string[] = [];
+  readonly #types: string[] = [];
   #set: string[] = [];
 
   readonly args: ArgsBuilder = {
@@ -27,8 +28,8 @@ export class LineSink implements TraceSink {
     text: (key, value) => void this.#set.push(`${this.#text(key)}=${this.#text(value)}`),
     bool: (key, value) => void this.#set.push(`${this.#text(key)}=${value}`),
     bytes: (key, value) => void this.#set.push(`${this.#text(key)}=${value.byteLength} bytes`),
-    open: () => {},
-    close: () => {},
+    open: (key) => void this.#set.push(`${this.#text(key)}=[`),
+    close: () => void this.#set.push("]"),
     done: () => {
       const id = this.#sets.push(`{${this.#set.join(",")}}`) - 1;
       this.#set = [];
@@ -39,9 +40,8 @@ export class LineSink implements TraceSink {
   clock: TraceSink["clock"] = () => {};
   clockSnapshot: TraceSink["clockSnapshot"] = () => {};
   metadata: TraceSink["metadata"] = () => {};
-  eventType: TraceSink["eventType"] = () => 0 as ReturnType<TraceSink["eventType"]>;
-  typed: TraceSink["typed"] = () => {};
-  log: TraceSink["log"] = () => {};
+  eventType: TraceSink["eventType"] = ({ name }) =>
+    (this.#types.push(name) - 1) as ReturnType<TraceSink["eventType"]>;
   watermark: TraceSink["watermark"] = () => {};
   close: TraceSink["close"] = () => {};
 
@@ -61,12 +61,12 @@ export class LineSink implements TraceSink {
       1) as StackId;
   }
 
-  begin: TraceSink["begin"] = (track, ts, name) =>
-    this.#line(`${ts} begin ${this.#track(track)}: ${this.#text(name)}`);
+  begin: TraceSink["begin"] = (track, ts, name, _, args) =>
+    this.#line(`${ts} begin ${this.#track(track)}: ${this.#text(name)}${this.#args(args)}`);
   end: TraceSink["end"] = (track, ts, args) =>
     this.#line(`${ts} end ${this.#track(track)}${this.#args(args)}`);
-  slice: TraceSink["slice"] = (track, ts, dur, name) =>
-    this.#line(`${ts} slice ${this.#track(track)}: ${this.#text(name)} ${dur}`);
+  slice: TraceSink["slice"] = (track, ts, dur, name, _, args) =>
+    this.#line(`${ts} slice ${this.#track(track)}: ${this.#text(name)} ${dur}${this.#args(args)}`);
   instant: TraceSink["instant"] = (track, ts, name, _, args) =>
     this.#line(`${ts} instant ${this.#track(track)}: ${this.#text(name)}${this.#args(args)}`);
   counter: TraceSink["counter"] = (track, ts, value) =>
@@ -81,6 +81,10 @@ export class LineSink implements TraceSink {
     );
   waking: TraceSink["waking"] = (thread, ts, waker, cpu) =>
     this.#line(`${ts} waking ${this.#track(thread)} by ${this.#track(waker)} on ${cpu}`);
+  typed: TraceSink["typed"] = (type, track, ts, args) =>
+    this.#line(`${ts} ${this.#types[type]} ${this.#track(track)}${this.#args(args)}`);
+  log: TraceSink["log"] = (track, ts, level, message) =>
+    this.#line(`${ts} log ${this.#track(track)} ${level}: ${this.#text(message)}`);
   life: TraceSink["life"] = (thread, ts, what, detail) =>
     this.#line(`${ts} life ${this.#track(thread)} ${what} ${this.#text(detail)}`);
   flow: TraceSink["flow"] = (id, track, ts, step, bind) =>

@@ -46,9 +46,36 @@ export class Stacks {
       if (known && (lo | hi) !== 0) chain[depth++] = this.#frame(pid, hi, lo, kernel, innermost);
       innermost = false;
     }
-    let stack = NO_STACK;
+    return this.#onTop(NO_STACK, depth);
+  }
+
+  /**
+   * The stack of `count` addresses without markers at byte `at` of `u32`, innermost first, all of the kernel or all of the
+   * process, called by `parent`.
+   */
+  onTop(
+    parent: StackId,
+    pid: number,
+    u32: Uint32Array,
+    at: number,
+    count: number,
+    kernel: boolean,
+  ): StackId {
+    const depth = Math.min(count, maxDepth);
+    let used = 0;
+    for (let i = 0, word = at >> 2; i < depth; i++, word += 2) {
+      const lo = u32[word]!;
+      const hi = u32[word + 1]!;
+      if ((lo | hi) !== 0) this.#chain[used++] = this.#frame(pid, hi, lo, kernel, i === 0);
+    }
+    return this.#onTop(parent, used);
+  }
+
+  /** The first `depth` frames of the chain on `parent`. */
+  #onTop(parent: StackId, depth: number): StackId {
+    let stack = parent;
     for (let i = depth - 1; i >= 0; i--) {
-      const frame = chain[i]!;
+      const frame = this.#chain[i]!;
       const key = (stack + 1) * frameRadix + frame;
       let node = this.#nodes.get(key);
       if (node === undefined) {
