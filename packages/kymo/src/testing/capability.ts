@@ -7,7 +7,7 @@ import path from "node:path";
 import { type TestAPI, type TestContext, test } from "vitest";
 
 /** Commands by name, files by absolute path, or one of the machine's abilities. */
-export type Need = "linux" | "root" | "tracepoints" | (string & {});
+export type Need = "linux" | "root" | "tracepoints" | "bpf" | (string & {});
 
 /** What scripts/setup.mjs installs before the tests, so that CI has no reason to skip. */
 const installed: ReadonlySet<string> = new Set(
@@ -49,6 +49,11 @@ function whyNot(
     return readFileSync("/proc/filesystems", "utf8").includes("tracefs")
       ? undefined
       : no("this kernel has no tracefs");
+  }
+  if (need === "bpf") {
+    if (process.platform !== "linux" || process.getuid?.() !== 0)
+      return no("needs root on Linux for BPF programs");
+    return existsSync("/sys/kernel/btf/vmlinux") ? undefined : no("this kernel has no BTF");
   }
   if (path.isAbsolute(need)) return existsSync(need) ? undefined : no(`this system has no ${need}`);
   return commandPath(need) === undefined

@@ -34,11 +34,17 @@ export interface Way {
   attach(program: number, fds: number[]): void;
 }
 
+/** What decides between ways. */
+export type AttachFeatures = Pick<
+  Features,
+  "uprobeMulti" | "uprobeSession" | "uprobe" | "kprobe" | "kprobeMulti"
+>;
+
 export interface AttachContext {
   readonly libc: Libc;
   readonly bpf: Bpf;
   readonly btf: Btf | undefined;
-  readonly features: Features;
+  readonly features: AttachFeatures;
 }
 
 /** @throws Error in words when this kernel has no way to attach there. */

@@ -8,7 +8,7 @@ import { errnoName } from "../../linux/errno.ts";
 import { type Libc, RLIMIT_MEMLOCK } from "../../linux/libc.ts";
 import type { Handler, MapKind, MapSpec } from "../ir.ts";
 import { type Probe, ProbeError, type ProbeSet, type Program } from "../program.ts";
-import { type AttachContext, type Way, wayTo } from "./attach.ts";
+import { type AttachContext, type AttachFeatures, type Way, wayTo } from "./attach.ts";
 import { Bpf, BpfError, MapType } from "./bpf.ts";
 import { type Btf, BtfKind } from "./btf.ts";
 import { Features } from "./features.ts";
@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly explain?: (log: string, program: Program, handler: Handler) => ProbeError;
   /** Let the kernel count runs and time of programs; costs some ns for each run of any program of this machine. */
   readonly measure?: boolean;
+  /** Instead of what this kernel was found to have: tests of the ways that older kernels need. */
+  readonly features?: AttachFeatures;
 }
 
 const mapTypes: { readonly [Kind in MapKind]: number } = {
@@ -81,7 +83,8 @@ export class LoadedSession {
   ) {
     this.#bpf = new Bpf(libc);
     const btf = kernelTypes()?.btf;
-    this.#context = { libc, bpf: this.#bpf, btf, features: new Features(libc, btf) };
+    const features = options.features ?? new Features(libc, btf);
+    this.#context = { libc, bpf: this.#bpf, btf, features };
     this.#options = options;
     this.maps = this.#maps;
     try {

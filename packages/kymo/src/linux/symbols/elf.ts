@@ -269,6 +269,13 @@ export function addressOfOffset(loads: readonly ElfSegment[], offset: number): n
   return undefined;
 }
 
+/** Where in the file an address of the symbol table lies; undefined when no segment maps it. */
+export function offsetOfAddress(loads: readonly ElfSegment[], wanted: number): number | undefined {
+  for (const { offset, fileSize, address } of loads)
+    if (wanted >= address && wanted < address + fileSize) return wanted - address + offset;
+  return undefined;
+}
+
 /** Reads integers of the file's class and byte order; 0 past the end. 64-bit values are exact below 2^53. */
 export class Fields {
   readonly #view: DataView;
