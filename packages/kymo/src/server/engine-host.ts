@@ -1,15 +1,18 @@
 /**
- * Engines over one trace file: the file is read once, every page gets an engine of its own. Runs in a thread
- * (engine.worker.ts) for `kymo open`, or in this one for tests.
+ * Engines over one trace: a file, read once, or a recording while it is made. Every page gets an engine of its own. Runs
+ * in a thread (engine.worker.ts) for `kymo open` and `--live`, or in this one for tests.
  */
 import { stat } from "node:fs/promises";
+import { totalmem } from "node:os";
 import path from "node:path";
 import { setImmediate } from "node:timers";
-import { FormatError } from "@kymo/trace";
+import type { MessagePort } from "node:worker_threads";
+import { type FeedMessage, FormatError } from "@kymo/trace";
 import {
   decodeMessage,
   Engine,
   encodeMessage,
+  LiveView,
   type OpenTrace,
   type PageMessage,
   ProtocolError,
@@ -57,8 +60,6 @@ export async function hostFile(file: string): Promise<EngineHost> {
     },
     defer,
   });
-  const engines = new Set<Engine>();
-  const database = new LazyDatabase(open);
   const failed = loaded.then(() => failureOf(open, isNoTrace));
   let forget = (): void => {};
   const ready = new Promise<void>((resolve, reject) => {
@@ -84,6 +85,47 @@ export async function hostFile(file: string): Promise<EngineHost> {
         if (error !== undefined) resolve(error);
       });
     }),
+    ...pagesOf(open, async () => {
+      forget();
+      open.stop();
+      await loaded;
+    }),
+  };
+}
+
+/** What the engine's thread of a live view may take, of this machine's memory. */
+const LIVE_MEMORY_SHARE = 0.4;
+const LIVE_MEMORY_MAX = 4 * 2 ** 30;
+
+/** Shows what comes through `feed` (live/feed.ts) until it is closed, and keeps it. */
+export function hostLive(name: string, feed: MessagePort): EngineHost {
+  const view = new LiveView({
+    name,
+    post: (message) => feed.postMessage(message),
+    memoryBytes: () => {
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    },
+    maxBytes: Math.min(LIVE_MEMORY_MAX, LIVE_MEMORY_SHARE * totalmem()),
+    defer,
+  });
+  feed.on("message", (message: FeedMessage) => view.take(message));
+  feed.once("close", () => view.end());
+  return {
+    ready: Promise.resolve(),
+    broken: new Promise(() => {}),
+    ...pagesOf(view.open, async () => feed.close()),
+  };
+}
+
+/** The engines of the pages that look at one trace. */
+function pagesOf(
+  open: OpenTrace,
+  stop: () => Promise<void>,
+): Pick<EngineHost, "connect" | "close"> {
+  const engines = new Set<Engine>();
+  const database = new LazyDatabase(open);
+  return {
     connect(send, hangUp) {
       const engine = new Engine({
         kind: "server",
@@ -106,11 +148,9 @@ export async function hostFile(file: string): Promise<EngineHost> {
       };
     },
     async close() {
-      forget();
       for (const engine of engines) engine.close();
       engines.clear();
-      open.stop();
-      await loaded;
+      await stop();
       await database.close();
     },
   };

@@ -1,11 +1,12 @@
 /** Engines in a thread of their own, so that sockets are served while a file is read or a query runs. */
-import { Worker } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import { UserError } from "../cli/command.ts";
 import type { EngineHost } from "./engine-host.ts";
 
-export interface ThreadData {
-  readonly file: string;
-}
+export type ThreadData =
+  | { readonly file: string }
+  /** A recording that is being made: its batches come through `feed`. */
+  | { readonly name: string; readonly feed: MessagePort };
 export type ToThread =
   | { readonly type: "connect" | "disconnect"; readonly page: number }
   | { readonly type: "message"; readonly page: number; readonly bytes: Uint8Array }
@@ -25,8 +26,18 @@ const CLOSE_MS = 2000;
 
 /** As `hostFile`, in a thread. */
 export function hostInThread(file: string): EngineHost {
+  return hostThread({ file }, []);
+}
+
+/** As `hostLive`, in a thread. The other end of `feed` belongs to the capture. */
+export function hostLiveInThread(name: string, feed: MessagePort): EngineHost {
+  return hostThread({ name, feed }, [feed]);
+}
+
+function hostThread(data: ThreadData, transferList: MessagePort[]): EngineHost {
   const worker = new Worker(new URL("./engine.worker.js", import.meta.url), {
-    workerData: { file } satisfies ThreadData,
+    workerData: data,
+    transferList,
     name: "kymo engine",
   });
   const pages = new Map<number, { send(bytes: Uint8Array<ArrayBuffer>): void; hangUp(): void }>();

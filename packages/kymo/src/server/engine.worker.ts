@@ -1,11 +1,12 @@
 /** The thread that holds a trace and its engines; engine-thread.ts is the other end. */
 import { parentPort, workerData } from "node:worker_threads";
 import type { EngineConnection } from "./engine-host.ts";
-import { hostFile } from "./engine-host.ts";
+import { hostFile, hostLive } from "./engine-host.ts";
 import type { FromThread, ThreadData, ToThread } from "./engine-thread.ts";
 
 const port = parentPort!;
-const host = await hostFile((workerData as ThreadData).file);
+const data = workerData as ThreadData;
+const host = "file" in data ? await hostFile(data.file) : hostLive(data.name, data.feed);
 const pages = new Map<number, EngineConnection>();
 
 function tell(message: FromThread, transfer: ArrayBuffer[] = []): void {
