@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly explain?: (log: string, program: Program, handler: Handler) => ProbeError;
   /** Let the kernel count runs and time of programs; costs some ns for each run of any program of this machine. */
   readonly measure?: boolean;
+  /** Of the ring, instead of what the set says: a power of two of at least a page. */
+  readonly ringBytes?: number;
   /** Instead of what this kernel was found to have: tests of the ways that older kernels need. */
   readonly features?: AttachFeatures;
 }
@@ -89,7 +91,9 @@ export class LoadedSession {
     this.maps = this.#maps;
     try {
       if (options.measure === true) this.#stats = this.#bpf.enableStats();
-      for (const map of [set.ring, set.losses, ...set.maps]) this.#createMap(libc, map);
+      this.ringBytes = options.ringBytes ?? set.ring.max;
+      this.#createMap(libc, set.ring, this.ringBytes);
+      for (const map of [set.losses, ...set.maps]) this.#createMap(libc, map);
       for (const probe of set.probes)
         this.#programs.push(this.#load(probe, compile(probe.handler)));
     } catch (error) {
@@ -97,7 +101,6 @@ export class LoadedSession {
       throw error;
     }
     this.ringFd = this.#maps.get(set.ring)!;
-    this.ringBytes = set.ring.max;
     this.lossesFd = this.#maps.get(set.losses)!;
   }
 
@@ -161,9 +164,9 @@ export class LoadedSession {
     this.#stats = undefined;
   }
 
-  #createMap(libc: Libc, map: MapSpec): void {
+  #createMap(libc: Libc, map: MapSpec, max: number = map.max): void {
     if (this.#maps.has(map)) return;
-    const { kind, name, keyBytes, valueBytes, max } = map;
+    const { kind, name, keyBytes, valueBytes } = map;
     const definition = { type: mapTypes[kind], name, keyBytes, valueBytes, max };
     try {
       this.#maps.set(map, this.#bpf.createMap(definition));
