@@ -13,6 +13,7 @@ export const groups = {
   machine: "This machine",
   rights: "Rights",
   record: "What can be recorded (each was tried just now)",
+  probes: "What can be probed (each was tried just now)",
   names: "Names of functions",
   files: "Files and tools",
 } as const;

@@ -37,7 +37,7 @@ export function rightsChecks(): readonly Check[] {
   paranoid(checks, hasCapability(status, 38) || hasCapability(status, 21));
   memory(checks, hasCapability(status, 14));
   tracefs(checks);
-  bpf(checks, hasCapability(status, 39) || hasCapability(status, 21));
+  bpf(checks);
   return checks.all;
 }
 
@@ -93,7 +93,7 @@ function tracefs(checks: Checks): void {
   else checks.no("tracefs", found.reason, found.fix);
 }
 
-function bpf(checks: Checks, privileged: boolean): void {
+function bpf(checks: Checks): void {
   const btf = existsSync("/sys/kernel/btf/vmlinux");
   if (btf) checks.yes("BTF", "/sys/kernel/btf/vmlinux: the kernel describes its types");
   else
@@ -102,13 +102,6 @@ function bpf(checks: Checks, privileged: boolean): void {
       "this kernel does not describe its types",
       "use a kernel with CONFIG_DEBUG_INFO_BTF",
     );
-  if (privileged) return;
-  const level = readText("/proc/sys/kernel/unprivileged_bpf_disabled")?.trim();
-  checks.no(
-    "BPF programs",
-    `not for this user (kernel.unprivileged_bpf_disabled is ${level ?? "unknown"})`,
-    "run with sudo",
-  );
 }
 
 export function nameChecks(): readonly Check[] {

@@ -6,12 +6,13 @@
  */
 import { errnoName } from "../../linux/errno.ts";
 import { type Libc, RLIMIT_MEMLOCK } from "../../linux/libc.ts";
+import { explainRefusal } from "../codegen/verifier-log.ts";
 import type { Handler, MapKind, MapSpec } from "../ir.ts";
 import { type Probe, ProbeError, type ProbeSet, type Program } from "../program.ts";
 import { type AttachContext, type AttachFeatures, type Way, wayTo } from "./attach.ts";
 import { Bpf, BpfError, MapType } from "./bpf.ts";
 import { type Btf, BtfKind } from "./btf.ts";
-import { Features } from "./features.ts";
+import { Features, rightsFix } from "./features.ts";
 import { kernelTypes } from "./vmlinux.ts";
 
 export interface ProbeStats {
@@ -24,8 +25,6 @@ export interface ProbeStats {
 }
 
 export interface SessionOptions {
-  /** What codegen says about a program that the verifier refused; without it the refusal itself is thrown. */
-  readonly explain?: (log: string, program: Program, handler: Handler) => ProbeError;
   /** Let the kernel count runs and time of programs; costs some ns for each run of any program of this machine. */
   readonly measure?: boolean;
   /** Of the ring, instead of what the set says: a power of two of at least a page. */
@@ -70,7 +69,6 @@ export class LoadedSession {
   readonly lossesFd: number;
   readonly #bpf: Bpf;
   readonly #context: AttachContext;
-  readonly #options: SessionOptions;
   readonly #maps: Map<MapSpec, number> = new Map();
   readonly #programs: LoadedProbe[] = [];
   /** Of links and perf events: closing them detaches. */
@@ -87,7 +85,6 @@ export class LoadedSession {
     const btf = kernelTypes()?.btf;
     const features = options.features ?? new Features(libc, btf);
     this.#context = { libc, bpf: this.#bpf, btf, features };
-    this.#options = options;
     this.maps = this.#maps;
     try {
       if (options.measure === true) this.#stats = this.#bpf.enableStats();
@@ -170,11 +167,18 @@ export class LoadedSession {
     const definition = { type: mapTypes[kind], name, keyBytes, valueBytes, max };
     try {
       this.#maps.set(map, this.#bpf.createMap(definition));
+      return;
     } catch (error) {
-      // Before 5.11 maps count as locked memory, of which users may have 64 KiB.
-      const denied = error instanceof BpfError && errnoName(error.errno) === "EPERM";
-      if (!denied || libc.unlimit(RLIMIT_MEMLOCK) < 0) throw error;
+      if (!(error instanceof BpfError) || !noRights(error)) throw error;
+    }
+    // Before Linux 5.11 maps count as locked memory, of which there are 64 KiB.
+    libc.unlimit(RLIMIT_MEMLOCK);
+    try {
       this.#maps.set(map, this.#bpf.createMap(definition));
+    } catch (error) {
+      if (!(error instanceof BpfError) || !noRights(error)) throw error;
+      const message = `probes are not available here: ${error.message}`;
+      throw new ProbeError(message, undefined, rightsFix());
     }
   }
 
@@ -199,9 +203,10 @@ export class LoadedSession {
       });
       return { probe, fd, way };
     } catch (error) {
-      const { explain } = this.#options;
-      if (!(error instanceof BpfError) || error.log === "" || explain === undefined) throw error;
-      throw explain(error.log, program, probe.handler);
+      if (!(error instanceof BpfError)) throw error;
+      // The verifier has words for what it refuses; the rest (rights, an attach type the kernel lacks) is an errno.
+      if (error.log.trim() !== "") throw explainRefusal(error.log, program, probe.handler);
+      throw atProbe(probe, error.message, noRights(error) ? rightsFix() : undefined);
     }
   }
 
@@ -225,11 +230,16 @@ function kernelFunction(btf: Btf | undefined, name: string): number {
   return id;
 }
 
-function atProbe({ label, at, handler }: Probe, message: string): ProbeError {
+function noRights({ errno }: BpfError): boolean {
+  return errnoName(errno) === "EPERM" || errnoName(errno) === "EACCES";
+}
+
+function atProbe({ label, at, handler }: Probe, message: string, fix?: string): ProbeError {
   const file = at === undefined ? undefined : handler.files[at.file];
   return new ProbeError(
     `${label}: ${message}`,
     at === undefined || file === undefined ? undefined : { file, offset: at.offset },
+    fix,
   );
 }
 

@@ -1,6 +1,7 @@
 import { type Check, groups } from "../../doctor/check.ts";
 import { fileChecks, machineChecks } from "../../doctor/machine.ts";
 import { recordChecks } from "../../doctor/perf-probes.ts";
+import { probeChecks } from "../../doctor/probes.ts";
 import { reportText } from "../../doctor/report.ts";
 import { nameChecks, rightsChecks } from "../../doctor/rights.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
@@ -35,6 +36,7 @@ async function allChecks(): Promise<readonly Check[]> {
     ...machineChecks(),
     ...(isLinux ? rightsChecks() : []),
     ...(await recordChecks()),
+    ...(isLinux ? await probeChecks() : []),
     ...(isLinux ? nameChecks() : []),
     ...(await fileChecks(process.cwd())),
   ];

@@ -24,11 +24,18 @@ export interface Counting {
   readonly process?: number;
   /** Where in the context the second word is; or the attach cookie, or pointers to follow from the context. */
   readonly remember?: number | "cookie" | readonly number[];
+  /** The kernel's name for the program: at most 15 characters. */
+  readonly name?: string;
   /** What the program returns. */
   readonly result?: number;
 }
 
-function countingProgram({ process: pid, remember, result = 0 }: Counting): Program {
+function countingProgram({
+  process: pid,
+  remember,
+  name = "counting",
+  result = 0,
+}: Counting): Program {
   const code: number[] = op(0xbf, 0x16, 0, 0); // r6 = r1
   if (pid !== undefined) {
     code.push(...op(0x85, 0, 0, 14), ...op(0x77, 0, 0, 32)); // r0 = pid_tgid() >> 32
@@ -48,7 +55,7 @@ function countingProgram({ process: pid, remember, result = 0 }: Counting): Prog
   if (remember !== undefined) code.push(...op(0x7b, 0x81, 8, 0));
   code.push(...op(0xb7, 0, 0, result), ...op(0x95, 0, 0, 0));
   return {
-    name: "counting",
+    name,
     instructions: Uint8Array.from(code),
     mapReferences: [{ instruction: reference, map: 0 }],
     kfuncReferences: [],
