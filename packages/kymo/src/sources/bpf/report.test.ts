@@ -54,10 +54,10 @@ test("histograms show every bucket between the first and the last, drawn to the 
   const values = [1n, 4n, 5n, 6n, 7n, 2048n, 2048n];
   const lines = reportLines(of, [bucketRow(of, values)]);
   expect(lines[0]).toBe("reads (bytes)");
-  expect(lines[1]).toBe(`  [1]        1 ${"█".repeat(10)}`);
-  expect(lines[2]).toBe("  [2, 4)     0");
-  expect(lines[3]).toBe(`  [4, 8)     4 ${"█".repeat(40)}`);
-  expect(lines.at(-2)).toBe(`  [2K, 4K)   2 ${"█".repeat(20)}`);
+  expect(lines[1]).toBe(`  [1]         1 ${"█".repeat(10)}`);
+  expect(lines[2]).toBe("  [2, 4)      0");
+  expect(lines[3]).toBe(`  [4, 8)      4 ${"█".repeat(40)}`);
+  expect(lines.at(-2)).toBe(`  [2K, 4K)    2 ${"█".repeat(20)}`);
   expect(lines).toHaveLength(1 + 12 + 1);
   expect(lines.at(-1)).toContain("7 in all");
 });
