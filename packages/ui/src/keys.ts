@@ -24,7 +24,9 @@ export type Once =
   | "pageUp"
   | "pageDown"
   | "density"
-  | "theme";
+  | "theme"
+  | "pause"
+  | "follow";
 
 export interface KeyPress {
   readonly key: string;
@@ -52,6 +54,8 @@ const once: { readonly [key: string]: Once } = {
   "=": "zoomInOnce",
   "-": "zoomOutOnce",
   c: "density",
+  " ": "pause",
+  l: "follow",
   escape: "clear",
   pageup: "pageUp",
   pagedown: "pageDown",
@@ -138,6 +142,13 @@ export const keyHelp: readonly {
       ["/", "search names"],
       ["Enter", "next hit"],
       ["Shift + Enter", "previous hit"],
+    ],
+  },
+  {
+    title: "Watch a recording",
+    keys: [
+      ["Space", "pause the view, resume"],
+      ["L", "follow the newest events"],
     ],
   },
   {

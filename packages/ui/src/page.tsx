@@ -6,6 +6,7 @@ import { batch, effect } from "@preact/signals";
 import { render } from "preact";
 import { type Connect, EngineClient } from "./engine/client.ts";
 import { readHash, writeHash } from "./hash.ts";
+import { Live } from "./live.ts";
 import { App } from "./panels/app.tsx";
 import { Searching } from "./searching.ts";
 import { Store } from "./store.ts";
@@ -20,6 +21,7 @@ export interface Page {
   readonly client: EngineClient;
   readonly timeline: Timeline;
   readonly searching: Searching;
+  readonly live: Live;
   /** Gives a file to a worker engine; with a server, says that it cannot. */
   openFile(file: File): void;
   openUrl(url: string): void;
@@ -37,6 +39,7 @@ export function startPage(connect: Connect, host: HTMLElement | null): Page {
     client,
     timeline,
     searching,
+    live: new Live(store, client, timeline, (message) => batch(() => take(page, message))),
     openFile: (file) => {
       if (store.engine.value?.kind === "server") {
         store.failure.value = {
@@ -56,7 +59,7 @@ export function startPage(connect: Connect, host: HTMLElement | null): Page {
     },
   };
 
-  client.onMessage = (message) => batch(() => take(page, message));
+  client.onMessage = (message) => batch(() => page.live.take(message));
   client.onLost = (reason, retryMs) => {
     store.lost.value = { reason, retryMs };
   };
@@ -88,6 +91,7 @@ function take(page: Page, message: EngineMessage): void {
   if (message.type === "hello") store.engine.value = { kind: message.kind, sql: message.sql };
   else if (message.type === "progress") store.progress.value = message;
   else if (message.type === "tracks") {
+    if (message.summary.live) store.watched.value = true;
     store.summary.value = bounded(message.summary);
     store.tracks.value = message.tracks;
     store.done.value = message.done;
@@ -95,8 +99,9 @@ function take(page: Page, message: EngineMessage): void {
     if (message.done) store.progress.value = undefined;
   } else if (message.type === "appended") {
     const { summary } = store;
+    const { toNs, events, lostEvents, leftOutEvents } = message;
     if (summary.value)
-      summary.value = bounded({ ...summary.value, toNs: message.toNs, events: message.events });
+      summary.value = bounded({ ...summary.value, toNs, events, lostEvents, leftOutEvents });
   } else if (message.type === "problems") store.problems.value = message.problems;
   else if (message.type === "error") {
     store.failure.value = { message: message.message, hint: message.hint };

@@ -14,7 +14,7 @@ import { computed, signal } from "@preact/signals";
 import type { Theme } from "./colors.ts";
 import type { Density } from "./timeline/layout.ts";
 import type { TimeRange } from "./timeline/range.ts";
-import { buildTree, filterTree, type Tree } from "./timeline/tree.ts";
+import { buildTree, filterTree, SteadyOrder, type Tree } from "./timeline/tree.ts";
 
 export type DrawerTab = "details" | "stats" | "flame" | "sql" | "log";
 export type Progress = Extract<EngineMessage, { type: "progress" }>;
@@ -48,6 +48,14 @@ export interface Tip {
   readonly y: number;
 }
 
+/** How far a recording that is watched has come. */
+export interface Arrived {
+  readonly toNs: number;
+  readonly events: number;
+  readonly lostEvents: number;
+  readonly leftOutEvents: number;
+}
+
 export const emptySearch: Search = {
   text: "",
   busy: false,
@@ -71,7 +79,11 @@ export class Store {
   readonly tracks = signal<readonly TrackNode[]>([]);
   readonly problems = signal<readonly Problem[]>([]);
   readonly filter = signal("");
-  readonly fullTree = computed<Tree>(() => buildTree(this.tracks.value));
+  private readonly order = new SteadyOrder();
+  readonly fullTree = computed<Tree>(() => {
+    if (!this.watched.value) this.order.clear();
+    return buildTree(this.tracks.value, this.watched.value ? this.order : undefined);
+  });
   readonly tree = computed<Tree>(() => filterTree(this.fullTree.value, this.filter.value));
   readonly expanded = signal<ReadonlySet<string>>(new Set());
   readonly density = signal<Density>("normal");
@@ -87,6 +99,18 @@ export class Store {
     tab: "details",
     height: 260,
   });
+  /** It is being recorded, as far as the page shows it. */
+  readonly live = computed(() => this.summary.value?.live === true);
+  /** It was being recorded while this page was open. */
+  readonly watched = signal(false);
+  /** The view sticks to the newest time. */
+  readonly following = signal(false);
+  /** What has arrived, shown or not. */
+  readonly arrived = signal<Arrived | undefined>(undefined);
+  /** Events a second of the recording, lately. */
+  readonly rate = signal(0);
+  /** The view is frozen: where the recording was then. */
+  readonly paused = signal<{ toNs: number; events: number } | undefined>(undefined);
   readonly helpOpen = signal(false);
   readonly dismissed = signal<ReadonlySet<string>>(new Set());
   /** Read out by screen readers. */
@@ -137,6 +161,10 @@ export class Store {
     this.search.value = emptySearch;
     this.tip.value = undefined;
     this.dismissed.value = new Set();
+    this.watched.value = false;
+    this.following.value = false;
+    this.arrived.value = undefined;
+    this.paused.value = undefined;
   }
 }
 

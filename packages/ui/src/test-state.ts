@@ -36,6 +36,15 @@ export interface TestState {
   readonly search: { readonly text: string; readonly total: number; readonly at: number };
   readonly theme: string;
   readonly done: boolean;
+  readonly live: boolean;
+  readonly following: boolean;
+  readonly paused: boolean;
+  /** Events that have arrived, shown or not. */
+  readonly arrived: number;
+  /** Events that the live view left out. */
+  readonly leftOut: number;
+  /** End of what is shown of the trace, ns from its start. */
+  readonly end: number;
   readonly events: number;
   readonly problems: number;
   readonly engine: string;
@@ -98,6 +107,12 @@ export function shareTestState({ store, timeline }: Page): void {
         },
         theme: store.theme.value,
         done: store.done.value,
+        live: store.live.value,
+        following: store.following.value,
+        paused: store.paused.value !== undefined,
+        arrived: store.arrived.value?.events ?? 0,
+        leftOut: store.arrived.value?.leftOutEvents ?? 0,
+        end: toNs - fromNs,
         events,
         problems: store.problems.value.length,
         engine: store.engine.value?.kind ?? "",

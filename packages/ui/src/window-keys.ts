@@ -83,6 +83,8 @@ export function perform(page: Page, what: Once): void {
       store.density.value = nextDensity[store.density.value];
     },
     theme: () => store.toggleTheme(),
+    pause: () => page.live.togglePause(),
+    follow: () => page.live.toggleFollow(),
   };
   actions[what]();
 }

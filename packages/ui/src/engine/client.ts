@@ -15,6 +15,10 @@ import {
 export interface EngineLink {
   post(message: PageMessage): void;
   close(): void;
+  /** Tries now, if it waits to try again. */
+  wake?(): void;
+  /** Gives up the connection there is, and tries again. */
+  reconnect?(): void;
 }
 export interface LinkEvents {
   message(message: EngineMessage): void;
@@ -70,6 +74,16 @@ export class EngineClient {
 
   close(): void {
     this.link.close();
+  }
+  wake(): void {
+    this.link.wake?.();
+  }
+  reconnect(): void {
+    this.link.reconnect?.();
+  }
+  /** Asks to be told again all that the engine tells unasked. */
+  hello(): void {
+    this.link.post({ type: "hello", version: PROTOCOL_VERSION });
   }
   open(what: { name: string; file?: Blob; url?: string }): void {
     this.link.post({ type: "open", ...what });

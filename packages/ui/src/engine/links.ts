@@ -31,7 +31,9 @@ function connectSocket(address: URL): Connect {
     let socket: WebSocket;
     let retryMs = FIRST_RETRY_MS;
     let closed = false;
+    let retry: ReturnType<typeof setTimeout> | undefined;
     const open = () => {
+      retry = undefined;
       socket = new WebSocket(address);
       socket.binaryType = "arraybuffer";
       socket.onopen = () => {
@@ -45,7 +47,7 @@ function connectSocket(address: URL): Connect {
       socket.onclose = () => {
         if (closed) return;
         events.lost("the connection to kymo was lost", retryMs);
-        setTimeout(open, retryMs);
+        retry = setTimeout(open, retryMs);
         retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
       };
     };
@@ -57,6 +59,20 @@ function connectSocket(address: URL): Connect {
       close: () => {
         closed = true;
         socket.close();
+      },
+      wake: () => {
+        if (retry === undefined) return;
+        clearTimeout(retry);
+        open();
+      },
+      // A peer that is gone never answers the closing: it is not waited for.
+      reconnect: () => {
+        if (closed || retry !== undefined) return;
+        socket.onclose = null;
+        socket.onmessage = null;
+        socket.close();
+        events.lost("the connection to kymo was lost", 0);
+        open();
       },
     };
   };

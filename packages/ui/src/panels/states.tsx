@@ -50,6 +50,14 @@ export function Loading({ page: { store, client } }: { page: Page }) {
         <p class="muted">See what it is made of: kymo info {summary.value.name}</p>
       </div>
     );
+  if (summary.value?.live)
+    return (
+      <div class="card" role="status">
+        <h1>Recording {summary.value.name}</h1>
+        <progress />
+        <p class="muted">The first events are shown as soon as there are any.</p>
+      </div>
+    );
   const share =
     progress && progress.totalBytes > 0 ? progress.bytes / progress.totalBytes : undefined;
   return (
@@ -137,7 +145,7 @@ export function Notices({ page }: { page: Page }) {
             {gone.reason}.{" "}
             {gone.retryMs === undefined
               ? "Reload the page to start again."
-              : "Trying again… is `kymo open` still running?"}
+              : "Trying again… is kymo still running?"}
           </span>
           <button type="button" onClick={() => location.reload()}>
             Reload
@@ -178,9 +186,25 @@ export function Notices({ page }: { page: Page }) {
           </button>
         </div>
       )}
+      {shown && store.watched.value && !summary.live && !hidden.has("ended") && (
+        <div class={summary.leftOutEvents > 0 ? "notice amber" : "notice plain"} role="status">
+          <span>
+            {summary.leftOutEvents > 0
+              ? `The recording has ended. ${formatCount(summary.leftOutEvents)} of its events were more than this view could take in time; the file has them all: kymo open ${summary.name}`
+              : `The recording has ended; all of it is in ${summary.name}.`}
+          </span>
+          <button type="button" onClick={() => dismiss("ended")}>
+            Dismiss
+          </button>
+        </div>
+      )}
       {shown && truncated && !hidden.has("truncated") && (
         <div class="notice amber">
-          <span>The file ends early; what was read is shown. ({truncated.message})</span>
+          <span>
+            {store.watched.value
+              ? truncated.message
+              : `The file ends early; what was read is shown. (${truncated.message})`}
+          </span>
           <button type="button" onClick={() => store.showTab("log")}>
             Show
           </button>

@@ -1,6 +1,7 @@
 import type { ProblemKind } from "@kymo/trace";
 import type { Page } from "../page.tsx";
 import { formatCount, formatDuration, shortCommand } from "../words.ts";
+import { LiveBar } from "./live.tsx";
 
 export function TopBar({ page }: { page: Page }) {
   const { store } = page;
@@ -12,6 +13,7 @@ export function TopBar({ page }: { page: Page }) {
       <div class="brand" title={name ?? ""}>
         {name ?? "kymo"}
       </div>
+      {shown && <LiveBar page={page} />}
       {shown && <Facts page={page} />}
       {shown && <SearchBox page={page} />}
       <div class="buttons">
@@ -60,7 +62,6 @@ function Facts({ page: { store } }: { page: Page }) {
   const facts = [
     formatDuration(Math.max(0, summary.toNs - summary.fromNs)),
     `${formatCount(summary.events)} events`,
-    ...(summary.live ? ["live"] : []),
     ...(command ? [shortCommand(command)] : []),
     ...(host ? [host] : []),
     ...(kernel ? [kernel] : []),

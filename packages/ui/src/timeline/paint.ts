@@ -52,6 +52,8 @@ export interface Scene {
   readonly area: Area | undefined;
   readonly losses: readonly TimeRange[];
   readonly hoverX: number | undefined;
+  /** Where a recording that goes on has come to, ns. */
+  readonly now: number | undefined;
   readonly measure: TextMeasure;
   /** The closed line that holds a row which is not drawn itself, from the top of the content. */
   placeInside(row: number): { readonly y: number; readonly height: number } | undefined;
@@ -94,9 +96,21 @@ export function paintScene(context: CanvasRenderingContext2D, scene: Scene, colo
   paintLosses(context, scene, color);
   paintArea(context, scene, top, color);
   paintSelection(context, scene, top, color);
+  paintFuture(context, scene, color);
   context.restore();
   paintRuler(context, scene, ticks, color);
   return rows;
+}
+
+/** Right of now there is nothing yet, whatever a strip was asked for. */
+function paintFuture(context: CanvasRenderingContext2D, scene: Scene, color: Colors): void {
+  const { width, height, range, dpr, now } = scene;
+  if (now === undefined || now >= range.to) return;
+  const x = snap(timeToX(range, width, Math.max(now, range.from)), dpr);
+  context.fillStyle = color.panel;
+  context.fillRect(x, RULER_HEIGHT, width - x, height - RULER_HEIGHT);
+  context.fillStyle = color.accent;
+  if (now >= range.from) context.fillRect(x, RULER_HEIGHT, 1, height - RULER_HEIGHT);
 }
 
 function paintGround(

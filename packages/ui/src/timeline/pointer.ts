@@ -83,6 +83,7 @@ export class Pointer {
     const { timeline } = this;
     const { offsetX: x, offsetY: y } = event;
     timeline.pointerX = x;
+    timeline.pointerY = y;
     timeline.invalidate();
     if (event.pointerType === "touch" && this.touches.size === 2) {
       this.pinch(event);
@@ -97,6 +98,8 @@ export class Pointer {
     }
     if (!drag.started && Math.hypot(x - drag.x, y - drag.y) < CLICK_PX) return;
     drag.started = true;
+    // What is dragged over must stay where it is.
+    if (drag.kind === "area") timeline.stopFollowing();
     if (drag.kind === "pan") {
       this.canvas.style.cursor = "grabbing";
       timeline.pan(drag.x - x);

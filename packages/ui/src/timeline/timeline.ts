@@ -12,14 +12,23 @@ import type { Store } from "../store.ts";
 import { cutText, formatDuration } from "../words.ts";
 import { FrameStats } from "./frame-stats.ts";
 import { TextMeasure } from "./labels.ts";
-import { type Layout, layoutTree, placeOfRow, visibleBands, visibleItems } from "./layout.ts";
+import {
+  itemIndexAt,
+  type Layout,
+  layoutTree,
+  placeOfRow,
+  visibleBands,
+  visibleItems,
+} from "./layout.ts";
 import { Ease, type Held, HeldMotion, TAP_PAN, TAP_ZOOM } from "./motion.ts";
+import { FOLLOW_AT, FOLLOW_SPAN_NS, NewestClock, rangeFollowing } from "./newest.ts";
 import { labelFont, paintScene, RULER_HEIGHT } from "./paint.ts";
 import {
   clampRange,
   fitAround,
   type Limits,
   limitsOf,
+  liveLimitsOf,
   panBy,
   reveal,
   spanOf,
@@ -34,6 +43,8 @@ const OVERSCAN = 0.1;
 const OVERSCAN_Y = 72;
 const MAX_STRIP_WIDTH = 8192;
 const MAX_STRIP_ROWS = 600;
+/** How often a view that moves by itself tells the panels where it is. */
+const RANGE_TOLD_MS = 500;
 
 const emptySummary: TraceSummary = {
   name: "",
@@ -74,6 +85,8 @@ export class Timeline {
   rowsDrawn = 0;
   /** Time and place of the pointer over the canvas, px from its left; undefined outside. */
   pointerX: number | undefined;
+  /** As pointerX; px from the top of the ruler. */
+  pointerY = 0;
   /** Called in the frame, after the canvas: headers, minimap, scrollbar. */
   readonly onFrame: (() => void)[] = [];
   /** Restored from the address; held until the whole trace is there. */
@@ -91,6 +104,12 @@ export class Timeline {
   private requested = "";
   private settleTimer: ReturnType<typeof setTimeout> | undefined;
   private viewChangedAt = 0;
+  private readonly newest = new NewestClock();
+  /** The width of a view that follows; undefined: the whole recording. */
+  private followSpan: number | undefined = FOLLOW_SPAN_NS;
+  private rangeToldAt = 0;
+  /** What the newest request showed of the recording, and where. */
+  private asked = { data: "", from: 0, to: 0 };
   /** Since when the newest strip is not exactly what should be shown; undefined while it is. */
   private staleSince: number | undefined;
 
@@ -111,13 +130,15 @@ export class Timeline {
     };
     effect(() => this.takeTracks());
     effect(() => {
+      const anchor = store.watched.value ? this.lineLookedAt() : undefined;
       this.layout = layoutTree(
         store.tree.value,
         store.expanded.value,
         store.density.value,
         store.filter.value !== "",
       );
-      this.scrollTo(this.scrollTop);
+      const place = anchor && this.layout.items[this.layout.indexOfKey.get(anchor.key) ?? -1];
+      this.scrollTo(anchor && place ? place.y - anchor.offset : this.scrollTop);
       this.invalidate();
     });
     effect(() => {
@@ -164,6 +185,7 @@ export class Timeline {
   setRange(range: TimeRange): void {
     this.ease = undefined;
     this.moveTo(range);
+    this.keepFollowing();
   }
   easeTo(range: TimeRange): void {
     const to = clampRange(range, this.limits);
@@ -173,7 +195,17 @@ export class Timeline {
     }
     this.touched = true;
     this.ease = new Ease(this.range, to, performance.now());
+    this.keepFollowing(to);
     this.invalidate();
+  }
+  /** Sticks to the newest time of a recording that goes on, until the view is moved away from it. */
+  follow(): void {
+    this.ease = undefined;
+    this.store.following.value = true;
+    this.invalidate();
+  }
+  stopFollowing(): void {
+    this.store.following.value = false;
   }
   zoom(factor: number, anchorX = this.anchorX): void {
     this.setRange(zoomAt(this.range, anchorX / this.width, factor, this.limits));
@@ -205,6 +237,7 @@ export class Timeline {
   showAll(): void {
     this.easeTo(this.limits);
     this.touched = false;
+    if (this.store.following.value) this.followSpan = undefined;
   }
   fitSelection(): void {
     const { selection, area } = this.store;
@@ -260,7 +293,55 @@ export class Timeline {
   }
 
   private get anchorX(): number {
-    return this.pointerX ?? this.width / 2;
+    const middle = this.store.following.value ? FOLLOW_AT : 0.5;
+    return this.pointerX ?? this.width * middle;
+  }
+
+  /** After the view was moved: as wide as it is now, or not at all when the newest time is out of it. */
+  private keepFollowing(range = this.range): void {
+    if (!this.store.following.value) return;
+    const { last } = this.newest;
+    if (last >= range.from && last <= range.to) this.followSpan = spanOf(range);
+    else this.stopFollowing();
+  }
+
+  /** Where the recording has come to, as shown; undefined when none goes on. */
+  private nowShown(): number | undefined {
+    if (!this.store.live.value) return undefined;
+    return this.store.following.value ? this.newest.last : this.summary.toNs;
+  }
+
+  private followNewest(): void {
+    const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const now = performance.now();
+    const newest = this.newest.at(now);
+    if (!Number.isFinite(newest)) return;
+    const at = reduced ? this.summary.toNs : newest;
+    const { from, to } = this.limits;
+    this.range =
+      this.followSpan === undefined
+        ? { from, to: Math.max(at, from + 1) + (to - this.summary.toNs) }
+        : rangeFollowing(at, this.followSpan);
+    if (now - this.rangeToldAt < RANGE_TOLD_MS) return;
+    this.rangeToldAt = now;
+    this.store.range.value = this.range;
+  }
+
+  /** The line that must stay where it is when lines come above it: under the pointer, selected, or the first in sight. */
+  private lineLookedAt(): { key: string; offset: number } | undefined {
+    const { layout, scrollTop, viewHeight } = this;
+    const selected = this.store.tree.peek().keyOfRow.get(this.store.selection.peek()?.row ?? -1);
+    const chosen = layout.items[layout.indexOfKey.get(selected ?? "") ?? -1];
+    const isSeen =
+      chosen && chosen.y + chosen.height > scrollTop && chosen.y < scrollTop + viewHeight;
+    const under =
+      this.pointerX === undefined
+        ? -1
+        : itemIndexAt(layout, scrollTop + Math.max(0, this.pointerY - RULER_HEIGHT));
+    const item =
+      layout.items[under] ??
+      (isSeen ? chosen : scrollTop > 0 ? layout.items[itemIndexAt(layout, scrollTop)] : undefined);
+    return item && { key: item.node.key, offset: item.y - scrollTop };
   }
 
   private moveTo(range: TimeRange): void {
@@ -284,13 +365,17 @@ export class Timeline {
       this.moveTo(range);
       if (done) this.ease = undefined;
     }
-    if (this.motion.moving)
+    if (this.motion.moving) {
       this.moveTo(this.motion.step(this.range, this.anchorX / this.width, this.limits, now));
+      this.keepFollowing();
+    }
+    const follows = this.store.following.value && !this.ease;
+    if (follows) this.followNewest();
     this.paint();
     this.ask(started);
     for (const draw of this.onFrame) draw();
     this.stats.frame(now, performance.now() - started, this.stripAge(started));
-    if (this.ease || this.motion.moving) this.invalidate();
+    if (this.ease || this.motion.moving || follows) this.invalidate();
   }
 
   private paint(): void {
@@ -319,6 +404,7 @@ export class Timeline {
         area: this.areaOnScreen(),
         losses: this.losses,
         hoverX: this.pointerX,
+        now: this.nowShown(),
         measure: this.measure,
         theme: store.theme.value,
         placeInside: (row) => this.placeInside(row),
@@ -358,8 +444,15 @@ export class Timeline {
       labelMinPx: Math.round(34 * dpr),
       ...this.emphasis(),
     };
-    const key = `${request.from} ${request.to} ${width} ${request.theme} ${request.highlight} ${request.emphasis?.kind} ${request.emphasis?.name} ${this.summary.events} ${rows.join()}`;
+    const data = `${width} ${request.theme} ${request.highlight} ${request.emphasis?.kind} ${request.emphasis?.name} ${this.summary.events} ${this.summary.toNs} ${rows.join()}`;
+    const key = `${request.from} ${request.to} ${data}`;
     if (key === this.requested) return;
+    if (this.store.following.value && this.requested !== "" && data === this.asked.data) {
+      // Nothing new: the strip that is there moves along.
+      const { from, to } = this.asked;
+      if (from <= this.range.from && to >= this.range.to) return;
+    }
+    this.asked = { data, from: request.from, to: request.to };
     this.requested = key;
     this.viewChangedAt = now;
     this.staleSince ??= now;
@@ -422,16 +515,23 @@ export class Timeline {
       this.opened = false;
       this.touched = false;
       this.requested = "";
+      this.newest.clear();
       this.invalidate();
       return;
     }
     const before = this.limits;
-    this.limits = limitsOf(summary.fromNs, summary.toNs);
+    const { fromNs, toNs, live } = summary;
+    this.limits = live
+      ? liveLimitsOf(fromNs, toNs, this.followSpan ?? 0, 1 - FOLLOW_AT)
+      : limitsOf(fromNs, toNs);
+    if (live) this.newest.take(toNs, performance.now());
+    else store.following.value = false;
     if (tree.roots.length > 0 && !this.opened) {
       this.opened = true;
       store.expanded.value = expandedAtFirst(tree);
       this.scrollTo(0);
-    } else if (!this.touched) {
+      if (live && !this.initialRange) this.follow();
+    } else if (!this.touched || store.watched.value) {
       // New lines of a growing trace open as the first ones did, until somebody has closed or opened one.
       const first = expandedAtFirst(tree);
       const old = store.expanded.peek();
@@ -442,12 +542,14 @@ export class Timeline {
     if (this.initialRange) {
       this.moveTo(this.initialRange);
       if (store.done.value) this.initialRange = undefined;
+    } else if (store.watched.value) {
+      // It follows, or stays where it was put.
     } else if (!this.touched || (this.range.from === before.from && this.range.to === before.to)) {
       this.moveTo(this.limits);
       this.touched = false;
       store.range.value = this.range;
     }
-    this.requested = "";
+    if (!live) this.requested = "";
     this.invalidate();
   }
   private readonly known = new Set<string>();

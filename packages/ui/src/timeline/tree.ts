@@ -48,7 +48,35 @@ export interface Tree {
   readonly nodeOfTrack: ReadonlyMap<number, TrackNode>;
 }
 
-export function buildTree(tracks: readonly TrackNode[]): Tree {
+/**
+ * The order of a tree that is watched while it grows: lines keep the place they were first seen in, new ones come after
+ * them, and a thread that stood on its own is not folded away again.
+ */
+export class SteadyOrder {
+  private readonly rankOf = new Map<number, number>();
+  private readonly unfolded = new Set<number>();
+
+  see(tracks: readonly TrackNode[]): void {
+    for (const { id } of tracks) if (!this.rankOf.has(id)) this.rankOf.set(id, this.rankOf.size);
+  }
+  rank(track: TrackNode): number {
+    return this.rankOf.get(track.id) ?? Infinity;
+  }
+  staysUnfolded(track: TrackNode): boolean {
+    return this.unfolded.has(track.id);
+  }
+  unfold(tracks: readonly TrackNode[]): void {
+    for (const { id } of tracks) this.unfolded.add(id);
+  }
+  clear(): void {
+    this.rankOf.clear();
+    this.unfolded.clear();
+  }
+}
+
+export function buildTree(tracks: readonly TrackNode[], steady?: SteadyOrder): Tree {
+  steady?.see(tracks);
+  const inOrder = (a: TrackNode, b: TrackNode) => compare(a, b, steady);
   const nodeOfTrack = new Map(tracks.map((track) => [track.id, track]));
   const childrenOf = new Map<number, TrackNode[]>();
   const roots: TrackNode[] = [];
@@ -94,7 +122,8 @@ export function buildTree(tracks: readonly TrackNode[]): Tree {
         tracks: [track.id, only.id],
       };
     }
-    if (track.info.kind === "process") return foldQuiet(track, children, childrenOf, lineOf);
+    if (track.info.kind === "process")
+      return foldQuiet(track, children, childrenOf, lineOf, steady);
     const line = plainLine(track, children.map(lineOf));
     return isMainThread(track) ? { ...line, title: "main thread" } : line;
   };
@@ -169,12 +198,17 @@ function foldQuiet(
   children: readonly TrackNode[],
   childrenOf: ReadonlyMap<number, readonly TrackNode[]>,
   lineOf: (track: TrackNode) => TreeNode,
+  steady: SteadyOrder | undefined,
 ): TreeNode {
   const threads = children.filter((each) => each.info.kind === "thread");
   const most = threads.reduce((max, { busyNs }) => Math.max(max, busyNs), 0);
   const isQuiet = (track: TrackNode) =>
-    track.busyNs < QUIET_SHARE * most && !track.annotated && !childrenOf.has(track.id);
+    track.busyNs < QUIET_SHARE * most &&
+    !track.annotated &&
+    !childrenOf.has(track.id) &&
+    !steady?.staysUnfolded(track);
   const quiet = threads.filter(isQuiet);
+  steady?.unfold(threads.filter((each) => !isQuiet(each)));
   if (quiet.length < LEAST_FOLDED) return plainLine(process, children.map(lineOf));
   const folded = new Set(quiet);
   const rest = children.filter((each) => !folded.has(each)).map(lineOf);
@@ -245,12 +279,14 @@ function rowsOf(track: TrackNode): TreeRow[] {
 const isProcess = (track: TrackNode) =>
   track.info.kind === "process" || track.info.kind === "thread";
 
-/** CPUs by number, then by sort index, busy time, name. */
-function inOrder(a: TrackNode, b: TrackNode): number {
+/** CPUs by number, then by sort index, busy time (or when they were first seen), name. */
+function compare(a: TrackNode, b: TrackNode, steady: SteadyOrder | undefined): number {
+  const steadily = steady === undefined ? 0 : steady.rank(a) - steady.rank(b);
   return (
     (a.info.cpu ?? 0) - (b.info.cpu ?? 0) ||
     Number(b.info.kind === "thread") - Number(a.info.kind === "thread") ||
     (a.info.sortIndex ?? 0) - (b.info.sortIndex ?? 0) ||
+    steadily ||
     b.busyNs - a.busyNs ||
     a.name.localeCompare(b.name, "en", { numeric: true }) ||
     a.id - b.id
