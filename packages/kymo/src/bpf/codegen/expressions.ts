@@ -1,7 +1,8 @@
 /** Expressions to instructions: constants folded, comparisons fused with their branches, offsets with their loads. */
-import { binary, castTo, compare, wordOf } from "../ir/arithmetic.ts";
 import type { Expr, Handler, IntType, LocalId } from "../ir.ts";
+import { u32 } from "../ir.ts";
 import type { Builder } from "./builder.ts";
+import { constantOf, fitsImmediate, machineOperator, withConstant } from "./constants.ts";
 import type { Isa } from "./encode.ts";
 import { Known, keyOf } from "./known.ts";
 import {
@@ -63,48 +64,7 @@ export class Expressions {
 
   /** The value of an expression that is the same in every run. */
   constant(expr: Expr): bigint | undefined {
-    switch (expr.op) {
-      case "const":
-        return wordOf(expr.value);
-      case "local":
-        return this.#constants.get(expr.local);
-      case "cast": {
-        const value = this.constant(expr.value);
-        return value === undefined ? undefined : castTo(expr.type, value);
-      }
-      case "negate":
-      case "invert":
-      case "not": {
-        const value = this.constant(expr.value);
-        if (value === undefined) return undefined;
-        if (expr.op === "not") return value === 0n ? 1n : 0n;
-        return wordOf(expr.op === "negate" ? -value : ~value);
-      }
-      case "binary":
-      case "compare": {
-        const left = this.constant(expr.left);
-        const right = left === undefined ? undefined : this.constant(expr.right);
-        if (left === undefined || right === undefined) return undefined;
-        return expr.op === "binary"
-          ? binary(expr.operator, expr.signed, left, right)
-          : BigInt(compare(expr.operator, expr.signed, left, right));
-      }
-      case "and":
-      case "or": {
-        const left = this.constant(expr.left);
-        if (left === undefined) return undefined;
-        if ((left !== 0n) === (expr.op === "or")) return expr.op === "or" ? 1n : 0n;
-        const right = this.constant(expr.right);
-        return right === undefined ? undefined : BigInt(right !== 0n);
-      }
-      case "select": {
-        const condition = this.constant(expr.condition);
-        if (condition === undefined) return undefined;
-        return this.constant(condition !== 0n ? expr.then : expr.else);
-      }
-      default:
-        return undefined;
-    }
+    return constantOf(expr, this.#constants);
   }
 
   value(expr: Expr): Operand {
@@ -282,106 +242,32 @@ export class Expressions {
   ): void {
     const builder = this.#builder;
     const from = this.reg(left);
-    const same = () =>
-      bits === 64
-        ? builder.write({ op: "move", to, from })
-        : builder.write({ op: "extend", type: { bits: 32, signed: false }, to, from });
-    const give = (imm: number) => builder.write({ op: "move", to, from: { imm } });
-    const alu = (operator: AluOperator, word: bigint) => {
-      const value = bits === 32 ? BigInt.asIntN(32, word) : word;
-      if (fitsImmediate(value)) return this.#alu(operator, bits, to, from, { imm: Number(value) });
-      const wide = builder.reg();
-      builder.write({ op: "wide", to: wide, value });
-      this.#alu(operator, bits, to, from, wide);
-    };
-    const power = constant > 0n ? log2(constant) : undefined;
-    switch (expr.operator) {
-      case "+":
-        constant === 0n ? same() : alu("+", constant);
+    const isUnsigned = !expr.signed || this.#ranges.of(left).min >= 0n;
+    const simple = withConstant(machineOperator(expr), constant, bits, isUnsigned);
+    switch (simple.op) {
+      case "give":
+        builder.write({ op: "move", to, from: { imm: 0 } });
         return;
-      case "-":
-        constant === 0n ? same() : alu("+", wordOf(-constant));
+      case "same":
+        if (bits === 64) builder.write({ op: "move", to, from });
+        else builder.write({ op: "extend", type: u32, to, from });
         return;
-      case "*":
-        if (constant === 0n) {
-          give(0);
-          return;
-        }
-        power === undefined ? alu("*", constant) : power === 0 ? same() : alu("<<", BigInt(power));
+      case "negate":
+        builder.write({ op: "negate", to, from });
         return;
-      case "/":
-        if (constant === 0n) {
-          give(0);
-          return;
-        }
-        if (constant === 1n) {
-          same();
-          return;
-        }
-        if (expr.signed && constant === -1n) {
-          builder.write({ op: "negate", to, from });
-          return;
-        }
-        power !== undefined && this.#isUnsigned(expr, left)
-          ? alu(">>", BigInt(power))
-          : alu(machineOperator(expr), constant);
+      case "extend":
+        builder.write({ op: "extend", type: u32, to, from });
         return;
-      case "%":
-        if (constant === 0n) {
-          same();
-          return;
-        }
-        if (constant === 1n || (expr.signed && constant === -1n)) {
-          give(0);
-          return;
-        }
-        power !== undefined && this.#isUnsigned(expr, left)
-          ? this.#mask(to, from, constant - 1n)
-          : alu(machineOperator(expr), constant);
-        return;
-      case "&": {
-        const mask = bits === 32 ? BigInt.asUintN(32, constant) : constant;
-        if (mask === 0n) {
-          give(0);
-          return;
-        }
-        mask === -1n ? same() : this.#mask(to, from, mask);
-        return;
-      }
-      case "|":
-      case "^":
-        constant === 0n ? same() : alu(expr.operator, constant);
-        return;
-      case "<<":
-      case ">>": {
-        const count = BigInt.asUintN(6, constant);
-        count === 0n ? same() : alu(machineOperator(expr), count);
-        return;
-      }
+      case "alu":
+        this.#alu(simple.operator, simple.bits, to, from, this.#immediate(simple.value));
     }
   }
 
-  #isUnsigned(expr: Expr & { readonly op: "binary" }, left: Expr): boolean {
-    return !expr.signed || this.#ranges.of(left).min >= 0n;
-  }
-
-  #mask(to: Reg, from: Reg, mask: bigint): void {
-    const builder = this.#builder;
-    if (mask === 0xffff_ffffn) {
-      builder.write({ op: "extend", type: { bits: 32, signed: false }, to, from });
-      return;
-    }
-    if (fitsImmediate(mask)) {
-      this.#alu("&", 64, to, from, { imm: Number(mask) });
-      return;
-    }
-    if (mask > 0n && mask < 1n << 32n) {
-      this.#alu("&", 32, to, from, { imm: Number(mask) | 0 });
-      return;
-    }
-    const wide = builder.reg();
-    builder.write({ op: "wide", to: wide, value: mask });
-    this.#alu("&", 64, to, from, wide);
+  #immediate(value: bigint): Operand {
+    if (fitsImmediate(value)) return { imm: Number(value) };
+    const to = this.#builder.reg();
+    this.#builder.write({ op: "wide", to, value });
+    return to;
   }
 
   #cast(type: IntType, value: Expr, to: Reg): void {
@@ -643,22 +529,8 @@ export class Expressions {
   }
 }
 
-export function fitsImmediate(value: bigint): boolean {
-  return value === BigInt.asIntN(32, value);
-}
-
 function fitsOffset(offset: number): boolean {
   return offset >= -0x8000 && offset <= 0x7fff;
-}
-
-function log2(value: bigint): number | undefined {
-  return (value & (value - 1n)) === 0n ? value.toString(2).length - 1 : undefined;
-}
-
-function machineOperator(expr: Expr & { readonly op: "binary" }): AluOperator {
-  const { operator, signed } = expr;
-  if (!signed) return operator;
-  return operator === "/" ? "s/" : operator === "%" ? "s%" : operator === ">>" ? "s>>" : operator;
 }
 
 /** The low 32 bits of the result depend on nothing but the low 32 bits of the operands. */

@@ -141,32 +141,26 @@ export function written(instruction: Instruction): Reg | undefined {
 }
 
 export function forEachRead(node: Instruction | Terminator, visit: (reg: Reg) => void): void {
-  const operand = (value: Operand) => {
-    if (isRegister(value)) visit(value);
-  };
-  const address = (at: Address) => {
-    if ("base" in at) visit(at.base);
-  };
   switch (node.op) {
     case "move":
-      operand(node.from);
+      readOperand(node.from, visit);
       return;
     case "alu":
     case "branch":
       visit(node.left);
-      operand(node.right);
+      readOperand(node.right, visit);
       return;
     case "negate":
     case "extend":
       visit(node.from);
       return;
     case "load":
-      address(node.address);
+      readAddress(node.address, visit);
       return;
     case "store":
     case "atomicAdd":
-      address(node.address);
-      operand(node.value);
+      readAddress(node.address, visit);
+      readOperand(node.value, visit);
       return;
     case "call":
       for (let i = 1; i <= node.args; i++) visit(i);
@@ -174,6 +168,14 @@ export function forEachRead(node: Instruction | Terminator, visit: (reg: Reg) =>
     case "exit":
       visit(resultRegister);
   }
+}
+
+function readOperand(value: Operand, visit: (reg: Reg) => void): void {
+  if (isRegister(value)) visit(value);
+}
+
+function readAddress(at: Address, visit: (reg: Reg) => void): void {
+  if ("base" in at) visit(at.base);
 }
 
 /** The same with other registers: `read` for what it reads, `write` for what it writes. */
@@ -190,34 +192,49 @@ function rewritten(
   read: (reg: Reg) => Reg,
   write: (reg: Reg) => Reg,
 ): Instruction | Terminator {
-  const operand = (value: Operand): Operand => (isRegister(value) ? read(value) : value);
-  const address = (at: Address): Address => ("base" in at ? { ...at, base: read(at.base) } : at);
   switch (node.op) {
     case "move":
-      return { ...node, from: operand(node.from), to: write(node.to) };
+      return { ...node, from: inOperand(node.from, read), to: write(node.to) };
     case "wide":
     case "map":
     case "mapValue":
     case "frame":
       return { ...node, to: write(node.to) };
     case "alu":
-      return { ...node, left: read(node.left), right: operand(node.right), to: write(node.to) };
+      return {
+        ...node,
+        left: read(node.left),
+        right: inOperand(node.right, read),
+        to: write(node.to),
+      };
     case "negate":
     case "extend":
       return { ...node, from: read(node.from), to: write(node.to) };
     case "load":
-      return { ...node, address: address(node.address), to: write(node.to) };
+      return { ...node, address: inAddress(node.address, read), to: write(node.to) };
     case "store":
-      return { ...node, address: address(node.address), value: operand(node.value) };
+      return {
+        ...node,
+        address: inAddress(node.address, read),
+        value: inOperand(node.value, read),
+      };
     case "atomicAdd":
-      return { ...node, address: address(node.address), value: read(node.value) };
+      return { ...node, address: inAddress(node.address, read), value: read(node.value) };
     case "branch":
-      return { ...node, left: read(node.left), right: operand(node.right) };
+      return { ...node, left: read(node.left), right: inOperand(node.right, read) };
     case "call":
     case "jump":
     case "exit":
       return node;
   }
+}
+
+function inOperand(value: Operand, read: (reg: Reg) => Reg): Operand {
+  return isRegister(value) ? read(value) : value;
+}
+
+function inAddress(at: Address, read: (reg: Reg) => Reg): Address {
+  return "base" in at ? { ...at, base: read(at.base) } : at;
 }
 
 export function successors(block: Block): readonly Block[] {
