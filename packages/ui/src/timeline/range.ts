@@ -26,13 +26,16 @@ export function limitsOf(fromNs: number, toNs: number): Limits {
   return { from: fromNs - air, to: toNs + air, minSpan: MIN_SPAN_NS };
 }
 
-/** Of a recording that goes on: a view of `span` that follows its end lies within them, even before it is so long. */
+/**
+ * Of a recording that goes on: a view of `span` that follows its end, and one panned back from there, lie within them even
+ * before the recording is so long.
+ */
 export function liveLimitsOf(fromNs: number, toNs: number, span: number, ahead: number): Limits {
   const limits = limitsOf(fromNs, toNs);
   const end = Number.isFinite(toNs) ? toNs : 0;
   return {
     ...limits,
-    from: Math.min(limits.from, end - span),
+    from: Math.min(limits.from, end - 2 * span),
     to: Math.max(limits.to, end + span * ahead),
   };
 }

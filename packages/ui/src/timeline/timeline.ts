@@ -235,7 +235,7 @@ export class Timeline {
     this.motion.releaseAll();
   }
   showAll(): void {
-    this.easeTo(this.limits);
+    this.easeTo(limitsOf(this.summary.fromNs, this.summary.toNs));
     this.touched = false;
     if (this.store.following.value) this.followSpan = undefined;
   }
@@ -317,10 +317,9 @@ export class Timeline {
     const newest = this.newest.at(now);
     if (!Number.isFinite(newest)) return;
     const at = reduced ? this.summary.toNs : newest;
-    const { from, to } = this.limits;
     this.range =
       this.followSpan === undefined
-        ? { from, to: Math.max(at, from + 1) + (to - this.summary.toNs) }
+        ? limitsOf(this.summary.fromNs, at)
         : rangeFollowing(at, this.followSpan);
     if (now - this.rangeToldAt < RANGE_TOLD_MS) return;
     this.rangeToldAt = now;
