@@ -3,8 +3,8 @@ import type { IntType } from "../ir.ts";
 import type { CType, Member } from "../schema.ts";
 import { type Btf, BtfKind } from "./btf.ts";
 
-/** Anonymous structs inside each other. */
-const nestingLimit = 16;
+/** Typedefs in a row. */
+const chainLimit = 32;
 
 export class BtfTypes {
   readonly btf: Btf;
@@ -64,8 +64,8 @@ export class BtfTypes {
           kind: "struct",
           name: this.#nameOf(id, at),
           bytes,
-          member: (name) => this.#member(at, name, nestingLimit),
-          members: () => [...this.#memberNames(at, nestingLimit)],
+          member: (name) => this.#member(at, name, new Set()),
+          members: () => [...this.#memberNames(at, new Set())],
         };
       case BtfKind.prototype:
         return { kind: "opaque", name: "function" };
@@ -97,14 +97,16 @@ export class BtfTypes {
     const own = this.btf.name(resolved);
     if (own !== "") return own;
     let at = id;
-    for (let i = 0; i < nestingLimit && at !== resolved; i++) {
+    for (let i = 0; i < chainLimit && at !== resolved; i++) {
       if (this.btf.kind(at) === BtfKind.typedef) return this.btf.name(at);
       at = this.btf.target(at);
     }
     return "";
   }
 
-  #member(struct: number, name: string, depth: number): Member | undefined {
+  /** `seen`: in C no anonymous type is twice in a struct, as their members would have the same names. */
+  #member(struct: number, name: string, seen: Set<number>): Member | undefined {
+    seen.add(struct);
     for (const member of this.btf.members(struct)) {
       const { type, bitOffset, bitSize } = member;
       if (member.name === name)
@@ -113,18 +115,20 @@ export class BtfTypes {
           bitOffset,
           ...(bitSize === undefined ? {} : { bitSize }),
         };
-      if (member.name !== "" || depth === 0 || !this.#isStruct(type)) continue;
-      const inner = this.#member(this.btf.resolve(type), name, depth - 1);
+      const anonymous = this.btf.resolve(type);
+      if (member.name !== "" || seen.has(anonymous) || !this.#isStruct(type)) continue;
+      const inner = this.#member(anonymous, name, seen);
       if (inner !== undefined) return { ...inner, bitOffset: inner.bitOffset + bitOffset };
     }
     return undefined;
   }
 
-  *#memberNames(struct: number, depth: number): Generator<string> {
+  *#memberNames(struct: number, seen: Set<number>): Generator<string> {
+    seen.add(struct);
     for (const { name, type } of this.btf.members(struct)) {
       if (name !== "") yield name;
-      else if (depth > 0 && this.#isStruct(type))
-        yield* this.#memberNames(this.btf.resolve(type), depth - 1);
+      else if (this.#isStruct(type) && !seen.has(this.btf.resolve(type)))
+        yield* this.#memberNames(this.btf.resolve(type), seen);
     }
   }
 

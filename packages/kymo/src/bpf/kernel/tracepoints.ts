@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { EventFormat } from "../../linux/event-format.ts";
 import { parseEventFormat } from "../../linux/event-format.ts";
 import { u64 } from "../ir.ts";
-import type { EventField, EventSchema, FieldAccess, Missing } from "../schema.ts";
+import type { CType, EventField, EventSchema, FieldAccess, Missing } from "../schema.ts";
 import { type Btf, BtfKind } from "./btf.ts";
 import type { BtfTypes } from "./btf-types.ts";
-import { cType } from "./c-type.ts";
+import { cType, intNamed } from "./c-type.ts";
 import { suggestions } from "./suggest.ts";
 
 /** A raw tracepoint takes at most so many arguments. */
@@ -48,7 +48,12 @@ function fieldsOf(
   for (const { name, type: text, offset, size, signed } of format.fields.values()) {
     if (name.startsWith("common_")) continue;
     const dynamic = /^__(data|rel)_loc (.*)$/.exec(text);
-    const type = cType(dynamic?.[2] ?? text, dynamic === null ? size : 0, signed, types);
+    // Arguments of system calls fill 8 bytes, whatever they are: an int is the low half.
+    const int = pointee === "user" && size === 8 ? intNamed(text, types) : undefined;
+    const type: CType =
+      int === undefined
+        ? cType(dynamic?.[2] ?? text, dynamic === null ? size : 0, signed, types)
+        : { kind: "int", type: int, name: text };
     let access: FieldAccess;
     if (dynamic !== null) access = { how: "dataLocation", offset, relative: dynamic[1] === "rel" };
     else if (type.kind === "chars" || type.kind === "array" || type.kind === "struct")

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Libc, loadLibc } from "../../linux/libc.ts";
+import { wordInLinkerName } from "../../linux/symbols/elf-functions.ts";
 import { commandPath, skipHere, testNeeding } from "../../testing/capability.ts";
 import type { AttachTarget } from "../program.ts";
 import { type EventSchema, isMissing, type Kernel, type Missing } from "../schema.ts";
@@ -256,4 +257,12 @@ test("operands of static probes", () => {
   expect(access("-4@w1", arm64)).toEqual({ how: "load", offset: 8, type: i32 });
   expect(access("8@[sp, 16]", arm64)).toMatchObject({ offset: 248, displacement: 16 });
   expect(access("4@5", arm64)).toEqual({ how: "constant", value: 5n });
+});
+
+test("the word that names of the linker contain", () => {
+  expect(wordInLinkerName("v8::internal::Heap::CollectGarbage(int)")).toBe("CollectGarbage");
+  expect(wordInLinkerName("app::Map<int>::get")).toBe("app");
+  expect(wordInLinkerName("app::Map::operator==")).toBe("");
+  expect(wordInLinkerName("std::string::~string")).toBe("");
+  expect(wordInLinkerName("mem*")).toBe("mem");
 });

@@ -6,7 +6,11 @@
 import { openDebugFile } from "../../linux/symbols/debug-files.ts";
 import { demangle } from "../../linux/symbols/demangle/index.ts";
 import { addressesOfLine, hasLines, sourceFiles } from "../../linux/symbols/dwarf-lines.ts";
-import { type ElfFunction, ElfFunctions } from "../../linux/symbols/elf-functions.ts";
+import {
+  type ElfFunction,
+  ElfFunctions,
+  wordInLinkerName,
+} from "../../linux/symbols/elf-functions.ts";
 import { i64 } from "../ir.ts";
 import { type EventField, type EventSchema, isMissing, type Missing } from "../schema.ts";
 import { type Binary, withBinary } from "./binaries.ts";
@@ -90,7 +94,7 @@ function placesOf(binary: Binary, where: string): Places | Missing {
   if (source !== undefined) return placesOfLine(binary, functions, source, Number(line));
   if (isGlob(where)) {
     const pattern = globPattern(where);
-    const matching = [...functions.all()].filter(
+    const matching = [...functions.all(wordInLinkerName(where))].filter(
       ({ name, resolver }) =>
         !resolver &&
         !name.endsWith(".cold") &&
@@ -110,7 +114,7 @@ function byName(functions: ElfFunctions, name: string): ElfFunction[] {
   if (source.length > 0) return source;
   if (!/^[\w$]+$/.test(name)) return [];
   const copy = new RegExp(`^${name.replaceAll("$", "\\$")}(\\.(constprop|isra|part)\\.\\d+)+$`);
-  return [...functions.all()].filter((one) => copy.test(one.name));
+  return [...functions.all(name)].filter((one) => copy.test(one.name));
 }
 
 function placesOfFunctions(found: readonly ElfFunction[], where: string): Places {

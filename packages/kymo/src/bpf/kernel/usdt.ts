@@ -83,9 +83,12 @@ function fieldsOf(
     const isSame = known.every(
       (one) => JSON.stringify(one, asText) === JSON.stringify(first, asText),
     );
+    const { type } = known.reduce((widest, one) =>
+      one.type.bits > widest.type.bits ? one : widest,
+    );
     fields.push({
       name: String(index),
-      type: { kind: "int", type: first.type, name: nameOf(first.type) },
+      type: { kind: "int", type, name: nameOf(type) },
       access: isSame ? first.access : { how: "byCookie", access: known.map((one) => one.access) },
       pointee: "user",
     });

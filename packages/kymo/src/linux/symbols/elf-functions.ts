@@ -49,10 +49,13 @@ export class ElfFunctions {
     this.#add(elf, sectionType.dynsym);
   }
 
-  /** Every function, each name at each address once. */
-  *all(): Generator<ElfFunction> {
+  /**
+   * Every function, each name at each address once.
+   * @param word  only those whose linker name contains it
+   */
+  *all(word = ""): Generator<ElfFunction> {
     const seen = new Set<string>();
-    for (const one of this.#select(() => true)) {
+    for (const one of this.#select((_, name) => name.includes(word))) {
       const key = `${one.address} ${one.name}`;
       if (seen.has(key)) continue;
       seen.add(key);
@@ -72,11 +75,11 @@ export class ElfFunctions {
 
   /**
    * Functions with this name of the source: `v8::internal::Heap::CollectGarbage`, with or without parameters.
-   * Demangling every name of a large program takes a second; only those that contain the last word of `name` are.
+   * Demangling every name of a large program takes a second; only those that can be meant are.
    */
   inSource(name: string): ElfFunction[] {
     const params = name.includes("(");
-    const word = /(\w+)\W*$/.exec(params ? name.slice(0, name.indexOf("(")) : name)?.[1] ?? name;
+    const word = wordInLinkerName(name);
     const found: ElfFunction[] = [];
     for (const one of this.#select((_, text) => text.includes(word)))
       if (one.name !== name && demangle(one.name, { params }) === name) found.push(one);
@@ -102,6 +105,19 @@ export class ElfFunctions {
       strings: Buffer.from(text.buffer, text.byteOffset, text.length),
     });
   }
+}
+
+/**
+ * A word that the linker's name of a function with this name in the source (or this glob for it) contains; "" when none
+ * is certain: words of `std`, of operators, of types in templates and parameters are written otherwise there.
+ */
+export function wordInLinkerName(name: string): string {
+  const path = name.replace(/\(.*$/s, "").replace(/<.*>/gs, "");
+  if (/\boperator\b|[<>{}]/.test(path)) return "";
+  const words = path.split("::").flatMap((part) => part.match(/[A-Za-z_]\w*/g) ?? []);
+  return words
+    .filter((word) => !/^(std|string|allocator|basic_\w+|[io]\w*stream)$/.test(word))
+    .reduce((longest, word) => (word.length > longest.length ? word : longest), "");
 }
 
 function* select(
