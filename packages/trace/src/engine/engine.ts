@@ -51,8 +51,9 @@ const TRACKS_MS = 400;
 /** While a recording is watched: how often the page hears of its end, and at most of its tracks. */
 const APPENDED_MS = 50;
 const LIVE_TRACKS_MS = 200;
-/** Making the tree takes at most this part of the time. */
+/** Making the tree takes at most this part of the time, and the strips that pages ask for when they hear of more. */
 const TREE_SHARE = 1 / 10;
+const STRIP_SHARE = 1 / 5;
 /** Facts of tracks that are otherwise the same are told again after so long. */
 const FACTS_MS = 2000;
 
@@ -75,6 +76,7 @@ export class Engine {
   #appendedAt = -Infinity;
   #tracksAt = -Infinity;
   #tracksEveryMs = LIVE_TRACKS_MS;
+  #appendedEveryMs = APPENDED_MS;
   #treeAt = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -220,8 +222,8 @@ export class Engine {
     if (now || at - this.#tracksAt >= this.#tracksEveryMs) {
       this.#tellTracks(open, now || at - this.#treeAt >= FACTS_MS);
       this.#tracksEveryMs = Math.max(LIVE_TRACKS_MS, (performance.now() - at) / TREE_SHARE);
-    } else if (at - this.#appendedAt >= APPENDED_MS) this.#tellAppended(open);
-    else this.#tellLater(open, APPENDED_MS);
+    } else if (at - this.#appendedAt >= this.#appendedEveryMs) this.#tellAppended(open);
+    else this.#tellLater(open, this.#appendedEveryMs);
   }
 
   #tellLater(open: OpenTrace, ms: number): void {
@@ -277,7 +279,10 @@ export class Engine {
   }
 
   #draw(request: Request<"viewport">): void {
+    const startedAt = performance.now();
     const strip = this.#need(this.#raster).strip(request.id, request);
+    const drawMs = performance.now() - startedAt;
+    this.#appendedEveryMs = Math.min(LIVE_TRACKS_MS, Math.max(APPENDED_MS, drawMs / STRIP_SHARE));
     const transfer = [strip.pixels, strip.labels, strip.losses].map((array) => array.buffer);
     for (const { low, high } of strip.counters) transfer.push(low.buffer, high.buffer);
     this.#post({ type: "strip", ...strip }, transfer as ArrayBuffer[]);

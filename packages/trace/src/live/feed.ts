@@ -36,8 +36,9 @@ export interface FeedLimits {
   /** …or at the first one with so many calls to send. */
   readonly batchCalls: number;
 }
+/** 12 MiB are about 400,000 events: at the rates that a viewer can take, one that has them waiting is a second behind. */
 const defaultLimits: FeedLimits = {
-  waitingBytes: 64 * 2 ** 20,
+  waitingBytes: 12 * 2 ** 20,
   batchMs: 40,
   batchCalls: 32_768,
 };
