@@ -1,0 +1,116 @@
+/** Syntax trees of probe files: oxc's, and how to walk them. Offsets are UTF-16 units of the file's text. */
+import {
+  type ArrowFunctionExpression,
+  type Function as FunctionOrDeclaration,
+  type Node,
+  type Program,
+  parseSync,
+  visitorKeys,
+} from "oxc-parser";
+import type { SourceFile } from "../ir.ts";
+import { ProbeError } from "../program.ts";
+
+export type FunctionNode = ArrowFunctionExpression | FunctionOrDeclaration;
+export type { Node, Program };
+
+/**
+ * @throws ProbeError at the place of the first syntax error
+ */
+export function parse(file: SourceFile): Program {
+  const { program, errors } = parseSync(file.path, file.text, { lang: "ts", sourceType: "module" });
+  const error = errors.find(({ severity }) => severity === "Error");
+  if (error === undefined) return program;
+  throw new ProbeError(
+    `syntax: ${error.message}${error.helpMessage === null ? "" : ` (${error.helpMessage})`}`,
+    { file, offset: error.labels[0]?.start ?? 0 },
+  );
+}
+
+/** The nodes right inside a node, in the order of the source. */
+export function children(node: Node): Node[] {
+  const inside: Node[] = [];
+  for (const key of visitorKeys[node.type] ?? []) {
+    const value = (node as unknown as Record<string, unknown>)[key];
+    if (Array.isArray(value)) {
+      for (const item of value) if (item !== null) inside.push(item as Node);
+    } else if (value !== null && value !== undefined) inside.push(value as Node);
+  }
+  return inside;
+}
+
+export function isFunction(node: Node): node is FunctionNode {
+  return (
+    node.type === "ArrowFunctionExpression" ||
+    node.type === "FunctionExpression" ||
+    node.type === "FunctionDeclaration"
+  );
+}
+
+/** Of the type level only: nothing of it runs. */
+export function isType(node: Node): boolean {
+  switch (node.type) {
+    case "TSTypeAnnotation":
+    case "TSTypeParameterDeclaration":
+    case "TSTypeParameterInstantiation":
+    case "TSInterfaceDeclaration":
+    case "TSTypeAliasDeclaration":
+    case "TSDeclareFunction":
+      return true;
+    case "TSModuleDeclaration":
+    case "VariableDeclaration":
+    case "FunctionDeclaration":
+    case "ClassDeclaration":
+      return node.declare === true;
+    default:
+      return false;
+  }
+}
+
+/** Names that a piece of code refers to as values, its own variables among them. */
+export function references(node: Node): Set<string> {
+  const names = new Set<string>();
+  const visit = (at: Node): void => {
+    if (isType(at)) return;
+    switch (at.type) {
+      case "Identifier":
+        names.add(at.name);
+        return;
+      case "MemberExpression":
+        visit(at.object);
+        if (at.computed) visit(at.property);
+        return;
+      case "Property":
+        if (at.computed) visit(at.key);
+        visit(at.value);
+        return;
+      case "MethodDefinition":
+      case "PropertyDefinition":
+        if (at.computed) visit(at.key);
+        if (at.value !== null) visit(at.value);
+        return;
+      case "TSAsExpression":
+      case "TSSatisfiesExpression":
+      case "TSTypeAssertion":
+      case "TSInstantiationExpression":
+        visit(at.expression);
+        return;
+      case "ExportSpecifier":
+        if (at.local.type === "Identifier") names.add(at.local.name);
+        return;
+      case "ExportNamedDeclaration":
+        if (at.source !== null) return;
+        break;
+      case "ImportDeclaration":
+      case "ExportAllDeclaration":
+      case "LabeledStatement":
+      case "BreakStatement":
+      case "ContinueStatement":
+      case "MetaProperty":
+        if (at.type === "LabeledStatement") visit(at.body);
+        return;
+    }
+    for (const child of children(at)) visit(child);
+  };
+  visit(node);
+  return names;
+}
