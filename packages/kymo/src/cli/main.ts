@@ -13,6 +13,7 @@ const commands: { readonly [name: string]: () => Promise<{ readonly command: Com
   query: () => import("./commands/query.ts"),
   info: () => import("./commands/info.ts"),
   convert: () => import("./commands/convert.ts"),
+  types: () => import("./commands/types.ts"),
   doctor: () => import("./commands/doctor.ts"),
 };
 

@@ -56,7 +56,15 @@ export class BtfTypes {
       case BtfKind.array: {
         const { of, length } = btf.array(at);
         if (this.#isChar(of)) return { kind: "chars", bytes: length };
-        return { kind: "array", of: this.type(of), length, elementBytes: btf.bytes(of) };
+        const type = (): CType => this.type(of);
+        return {
+          kind: "array",
+          get of() {
+            return type();
+          },
+          length,
+          elementBytes: btf.bytes(of),
+        };
       }
       case BtfKind.struct:
       case BtfKind.union:

@@ -103,6 +103,13 @@ test("split BTF goes on where its base ends", () => {
   expect(split.find("node", struct)).toBe(4);
 });
 
+test("an array of itself is a type like any other", () => {
+  const types = new BtfTypes(new Btf(btfBytes([["", array, 0, 0, 1, 1, 4]])));
+  const type = types.type(1);
+  expect(type.kind === "array" && type.of).toBe(type);
+  expect(types.btf.bytes(1)).toBe(0);
+});
+
 test("any bytes: an error of format or answers, never a hang", () => {
   const look = (bytes: Uint8Array): void => {
     let types: BtfTypes;

@@ -64,6 +64,8 @@ export interface BtfSectionEntry {
 const headerBytes = 24;
 const magic = 0xeb9f;
 const nameLimit = 4096;
+/** Searches before names are indexed. */
+const scansLimit = 24;
 /** Typedefs and qualifiers in a row; arrays in arrays; anonymous structs in structs. */
 const chainLimit = 32;
 
@@ -78,6 +80,8 @@ export class Btf {
   /** Where in `#words` a type starts, by id − firstId. */
   readonly #starts: Uint32Array;
   readonly #strings: Buffer;
+  #finds = 0;
+  #index: Map<string, number[]> | undefined;
   /** String offsets below this are the base's. */
   readonly #firstString: number;
 
@@ -261,6 +265,7 @@ export class Btf {
 
   /** The first type of that name and one of these kinds; 0 when there is none. Own types come before the base's. */
   find(name: string, ...kinds: readonly number[]): number {
+    if (++this.#finds > scansLimit) return this.#indexed(name, kinds);
     const offsets = this.#stringOffsets(name);
     if (offsets.size > 0) {
       const words = this.#words;
@@ -271,6 +276,22 @@ export class Btf {
       }
     }
     return this.#base?.find(name, ...kinds) ?? 0;
+  }
+
+  /** Who asks often gets an index of all names: it costs as much as a dozen searches. */
+  #indexed(name: string, kinds: readonly number[]): number {
+    if (this.#index === undefined) {
+      this.#index = new Map();
+      for (let i = 0; i < this.#starts.length; i++) {
+        const text = this.#string(this.#words[this.#starts[i]!]!);
+        if (text === "") continue;
+        const ids = this.#index.get(text);
+        if (ids === undefined) this.#index.set(text, [this.firstId + i]);
+        else ids.push(this.firstId + i);
+      }
+    }
+    const own = this.#index.get(name)?.find((id) => kinds.includes(this.kind(id)));
+    return own ?? this.#base?.find(name, ...kinds) ?? 0;
   }
 
   /** Every named type of these kinds, the base's first: for lists and suggestions. */
