@@ -46,7 +46,14 @@ async function buildKymo() {
     platform: "node",
     target: "node20",
     conditions: ["source"],
-    external: ["koffi", "@duckdb/node-api", "@duckdb/node-bindings", "ws"],
+    external: [
+      "koffi",
+      "@duckdb/node-api",
+      "@duckdb/node-bindings",
+      "ws",
+      "oxc-parser",
+      "oxc-transform",
+    ],
     sourcemap: true,
     logLevel: "warning",
   });

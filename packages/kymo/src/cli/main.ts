@@ -9,6 +9,7 @@ export { version };
 
 const commands: { readonly [name: string]: () => Promise<{ readonly command: Command }> } = {
   record: () => import("./commands/record.ts"),
+  probe: () => import("./commands/probe.ts"),
   open: () => import("./commands/open.ts"),
   query: () => import("./commands/query.ts"),
   info: () => import("./commands/info.ts"),

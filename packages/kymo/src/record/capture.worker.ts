@@ -2,79 +2,145 @@
  * Opens the events, drains and decodes their rings and writes the file, all in this one worker: the main thread may be
  * blocked as long as it likes without a loss.
  */
-import { parentPort, workerData } from "node:worker_threads";
-import { formats, type TraceSink } from "@kymo/trace";
+import { parentPort } from "node:worker_threads";
+import { formats, type Ns, type TraceSink } from "@kymo/trace";
+import { loadLibc } from "../linux/libc.ts";
+import { teeToViewer } from "../live/capture-end.ts";
+import { type BpfCapture, type BpfHooks, source as bpf } from "../sources/bpf/index.ts";
 import { AttachError } from "../sources/perf/attach.ts";
-import { type PerfStats, source } from "../sources/perf/index.ts";
+import { type PerfHooks, type PerfStats, source as perf } from "../sources/perf/index.ts";
+import { LineOutput } from "./lines.ts";
 import type { CaptureRequest, FromWorker, Progress, StoppedBy, ToWorker } from "./messages.ts";
 import { OutputError, OutputFile } from "./output.ts";
+import { declarationsOnly, TerminalSink } from "./terminal.ts";
 
 const progressIntervalNs = 200_000_000;
 
-const request = workerData as CaptureRequest;
 const port = parentPort!;
 const post = (message: FromWorker): void => port.postMessage(message);
 
-try {
-  await record();
-} catch (error) {
-  // These are words for the user; anything else is a defect of kymo, and its stack is wanted.
-  if (error instanceof AttachError)
-    post({
-      type: "failed",
-      message: error.message,
-      ...(error.fix === undefined ? {} : { fix: error.fix }),
-    });
-  else if (error instanceof OutputError) post({ type: "failed", message: error.message });
-  else throw error;
-} finally {
-  port.close();
+/** What the main thread says while recording. */
+interface Orders {
+  stop(reason: StoppedBy): void;
+  costs(message: Extract<ToWorker, { readonly costs: unknown }>): void;
+}
+const orders: Orders = { stop() {}, costs() {} };
+
+// The request may be long in coming: what it will need is loaded meanwhile.
+loadLibc().catch(() => {}); // said when it is needed
+port.on("message", (message: ToWorker) => {
+  if (message.type === "start") void run(message.request);
+  else if (message.type === "stop") orders.stop(message.reason);
+  else orders.costs(message);
+});
+
+async function run(request: CaptureRequest): Promise<void> {
+  try {
+    await record(request);
+  } catch (error) {
+    // These are words for the user; anything else is a defect of kymo, and its stack is wanted.
+    if (error instanceof AttachError)
+      post({
+        type: "failed",
+        message: error.message,
+        ...(error.fix === undefined ? {} : { fix: error.fix }),
+      });
+    else if (error instanceof OutputError) post({ type: "failed", message: error.message });
+    else throw error;
+  } finally {
+    port.close();
+  }
 }
 
-async function record(): Promise<void> {
-  const output = new OutputFile(request.file, { maxBytes: request.maxBytes });
-  const sink = await fileWriter(output);
+async function record(request: CaptureRequest): Promise<void> {
+  const output =
+    request.file === undefined
+      ? undefined
+      : new OutputFile(request.file, { maxBytes: request.maxBytes });
+  const lines = new LineOutput();
+  const written =
+    output === undefined
+      ? new TerminalSink(
+          (line) => lines.line(line),
+          () => {},
+        )
+      : await fileWriter(output);
+  const sink = request.feed === undefined ? written : teeToViewer(written, request.feed);
   for (const [key, value] of request.metadata) sink.metadata(key, value);
 
-  let stop: (reason: StoppedBy) => void = () => {};
   const stopped = new Promise<StoppedBy>((resolve) => {
-    stop = resolve;
+    orders.stop = resolve;
   });
   const progress = (stats: PerfStats): Progress => ({
     events: stats.events,
     lost: stats.lost,
-    bytes: output.bytes,
+    bytes: output?.bytes ?? 0,
     elapsedNs: stats.elapsedNs,
     ownCpuNs: stats.ownCpuNs,
   });
   let nextProgressNs = 0;
-  const capture = await source.start(request.perf, sink, {
+  let nowNs = 0 as Ns;
+  const hooks: PerfHooks = {
+    inputSink: sink,
     onRound: (stats) => {
-      if (output.stopped !== undefined) stop(output.stopped.reason);
+      lines.flush();
+      if (lines.closed) orders.stop("asked");
+      if (output?.stopped !== undefined) orders.stop(output.stopped.reason);
+      nowNs = stats.elapsedNs;
       if (stats.elapsedNs < nextProgressNs) return;
       nextProgressNs = stats.elapsedNs + progressIntervalNs;
       post({ type: "progress", ...progress(stats) });
     },
-  });
-  port.on("message", (message: ToWorker) => stop(message.reason));
+  };
+  const side = output === undefined ? declarationsOnly(sink) : sink;
+  const probes =
+    request.probes === undefined
+      ? undefined
+      : await bpf.start(
+          { perf: request.perf, probes: request.probes, drawn: output !== undefined },
+          side,
+          request.printing ? { ...hooks, ...printTo(lines) } : hooks,
+        );
+  const capture = probes ?? (await perf.start(request.perf, side, hooks));
+  orders.costs = ({ costs }) => probes?.cost(nowNs, costs);
   const timer =
     request.seconds === Infinity
       ? undefined
-      : setTimeout(() => stop("duration"), request.seconds * 1000);
+      : setTimeout(() => orders.stop("duration"), request.seconds * 1000);
   post({ type: "ready", notes: capture.notes });
 
   const reason = await Promise.race([stopped, capture.ended.then((): StoppedBy => "target-ended")]);
   clearTimeout(timer);
+  if (probes !== undefined) await detached(probes, () => nowNs);
   await capture.stop();
   const stats = capture.stats;
   sink.close();
-  output.close();
-  const message = output.stopped?.message;
+  lines.flush();
+  output?.close();
+  const message = output?.stopped?.message;
   post({
     type: "stopped",
-    reason: output.stopped?.reason ?? reason,
+    reason: output?.stopped?.reason ?? reason,
     ...(message === undefined ? {} : { message }),
     ...progress(stats),
+  });
+}
+
+function printTo(lines: LineOutput): Pick<BpfHooks, "onPrint" | "onReport"> {
+  return {
+    onPrint: (_, text) => lines.line(text),
+    onReport: (report) => lines.line(report.join("\n")),
+  };
+}
+
+/** The main thread attached the probes and detaches them: what they still write is in the ring then. */
+async function detached(probes: BpfCapture, now: () => Ns): Promise<void> {
+  await new Promise<void>((resolve) => {
+    orders.costs = (message) => {
+      probes.cost(now(), message.costs);
+      if (message.type === "detached") resolve();
+    };
+    post({ type: "stopping" });
   });
 }
 

@@ -1,15 +1,24 @@
 /** What the command line and its capture worker say to each other. */
+import type { MessagePort } from "node:worker_threads";
+import type { ProbeCost, ProbeRequest } from "../sources/bpf/request.ts";
 import type { PerfOptions } from "../sources/perf/options.ts";
 
-/** `workerData` of capture.worker.ts. */
+/** All that the worker needs to know. */
 export interface CaptureRequest {
-  readonly file: string;
+  /** undefined: no trace is written, the probes' events are printed. */
+  readonly file: string | undefined;
   readonly maxBytes: number;
   /** Recording stops by itself after this many seconds; Infinity: it doesn't. */
   readonly seconds: number;
   readonly perf: PerfOptions;
   /** Written into the trace as it is. */
   readonly metadata: readonly (readonly [string, string])[];
+  /** A loaded probe session, about to be attached. */
+  readonly probes?: ProbeRequest;
+  /** Lines that probes print, and their aggregations, go to standard output. */
+  readonly printing: boolean;
+  /** To a live view (live/serve-live.ts), which sees what is written. */
+  readonly feed?: MessagePort;
 }
 
 export interface Progress {
@@ -25,6 +34,8 @@ export type FromWorker =
   /** Nothing can be missed from here on. */
   | { readonly type: "ready"; readonly notes: readonly string[] }
   | ({ readonly type: "progress" } & Progress)
+  /** The recording is about to end: the probes are to be detached now, and `detached` to be answered. */
+  | { readonly type: "stopping" }
   /** The worker has stopped by itself or was told to; the file is closed. `message` says why, if it isn't plain. */
   | ({ readonly type: "stopped"; readonly reason: StoppedBy; readonly message?: string } & Progress)
   | { readonly type: "failed"; readonly message: string; readonly fix?: string };
@@ -37,7 +48,12 @@ export type StoppedBy =
   | "disk-full"
   | "write-failed";
 
-/** Stop, drain and close the file. */
-export interface ToWorker {
-  readonly reason: "asked" | "target-ended";
-}
+export type ToWorker =
+  /** The worker has loaded its modules meanwhile. */
+  | { readonly type: "start"; readonly request: CaptureRequest }
+  /** Stop, drain and close the file. */
+  | { readonly type: "stop"; readonly reason: "asked" | "target-ended" }
+  /** What the probes have cost so far. */
+  | { readonly type: "costs"; readonly costs: readonly ProbeCost[] }
+  /** No probe runs any more. */
+  | { readonly type: "detached"; readonly costs: readonly ProbeCost[] };

@@ -1,15 +1,18 @@
 /** One recording from the main thread's side: the target, the capture worker, signals, and words on stderr. */
 import { hostname, machine, release } from "node:os";
-import { Worker } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import { UserError } from "../cli/command.ts";
 import { readTask } from "../linux/proc.ts";
+import type { ProbeCost } from "../sources/bpf/request.ts";
 import type { PerfOptions } from "../sources/perf/options.ts";
 import type { CaptureRequest, FromWorker, StoppedBy, ToWorker } from "./messages.ts";
+import { loadProbeSession, type ProbeInput, type ProbeSession } from "./probes.ts";
 import { ProgressLine, summaryLine } from "./progress.ts";
 import { exitStatus, findCommandProblem, launch, type Target } from "./target.ts";
 
 export interface RecordOptions {
-  readonly file: string;
+  /** undefined: nothing is written, the probes' events are printed. */
+  readonly file: string | undefined;
   /** Empty: no command. */
   readonly command: readonly string[];
   readonly pid: number | undefined;
@@ -18,12 +21,17 @@ export interface RecordOptions {
   readonly quiet: boolean;
   readonly version: string;
   readonly perf: Omit<PerfOptions, "pid" | "launched">;
+  readonly probes?: ProbeInput | undefined;
+  /** To a live view (live/serve-live.ts). */
+  readonly feed?: MessagePort;
 }
 export interface RecordResult {
   /** The command's own exit status, 128 + signal when it was killed; 0 without a command or when `-d` ended it. */
   readonly status: number;
   /** A trace was written. */
   readonly recorded: boolean;
+  /** The first that asked for the end, if any did. */
+  readonly signal?: NodeJS.Signals;
 }
 
 type Stopped = Extract<FromWorker, { type: "stopped" }>;
@@ -45,31 +53,49 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
     throw new UserError(`process ${options.pid} does not exist`);
 
   const signals = new StopSignals();
-  const target = program === undefined ? undefined : await launch(options.command);
-  const session = new CaptureSession(captureRequest(options, target), options.quiet);
+  // Its modules load while the probes are compiled.
+  const session = new CaptureSession(options.quiet || options.file === undefined);
+  let target: Target | undefined;
+  let probes: ProbeSession | undefined;
   try {
+    target = program === undefined ? undefined : await launch(options.command);
+    if (options.probes !== undefined) {
+      probes = await loadProbeSession(options.probes);
+      for (const note of probes.notes) say(`note: ${note}`);
+    }
+    session.start(captureRequest(options, target, probes), () => probes?.end() ?? []);
     const notes = await session.ready;
     for (const note of notes) say(`note: ${note}`);
+    probes?.begin((costs) => session.costs(costs));
     target?.release();
     void target?.exited.then(() => session.stop("target-ended"));
+    let asked: NodeJS.Signals | undefined;
     void signals.first.then((signal) => {
+      asked = signal;
       session.stop("asked");
       // A terminal sends SIGINT to the command by itself; any other signal came to kymo alone.
       if (signal !== "SIGINT" || !process.stdin.isTTY) target?.signal(signal);
     });
     const end = await session.stopped;
     if (end.message !== undefined) say(`recording stopped: ${end.message}`);
-    say(summaryLine(options.file, end));
-    if (end.lost > 0)
-      say(`  ${end.lost} events were lost: raise --buffer-mb (now ${options.perf.bufferMb})`);
-    say(`  next: kymo open ${options.file}`);
-    return { status: await statusOf(target, end.reason), recorded: true };
+    sayEnd(options, end, say);
+    const status = await statusOf(target, end.reason);
+    return { status, recorded: true, ...(asked !== undefined && { signal: asked }) };
   } catch (error) {
     if (target?.running) target.abandon();
     throw error;
   } finally {
+    probes?.close();
+    session.close();
     signals.close();
   }
+}
+
+function sayEnd(options: RecordOptions, end: Stopped, say: (text: string) => void): void {
+  if (options.file !== undefined) say(summaryLine(options.file, end));
+  if (end.lost > 0)
+    say(`  ${end.lost} events were lost: raise --buffer-mb (now ${options.perf.bufferMb})`);
+  if (options.file !== undefined) say(`  next: kymo open ${options.file}`);
 }
 
 /**
@@ -85,7 +111,11 @@ async function statusOf(target: Target | undefined, reason: StoppedBy): Promise<
   return exitStatus(await target.exited);
 }
 
-function captureRequest(options: RecordOptions, target: Target | undefined): CaptureRequest {
+function captureRequest(
+  options: RecordOptions,
+  target: Target | undefined,
+  probes: ProbeSession | undefined,
+): CaptureRequest {
   const pid = target?.pid ?? options.pid ?? 0;
   const metadata: [string, string][] = [
     ["host", hostname()],
@@ -94,17 +124,21 @@ function captureRequest(options: RecordOptions, target: Target | undefined): Cap
     ["command", options.command.join(" ")],
     ["kymo.version", options.version],
     ["kymo.options", JSON.stringify(options.perf)],
-    ["sources", "perf"],
+    ["sources", probes === undefined ? "perf" : "perf, bpf"],
     ["started", new Date().toISOString()],
     ["schema", "1"],
   ];
   if (pid !== 0) metadata.push(["target.pid", String(pid)]);
+  if (probes !== undefined) metadata.push(["probes", probes.sources.join(", ")]);
   return {
     file: options.file,
     maxBytes: options.maxBytes,
     seconds: options.seconds,
     perf: { ...options.perf, pid, launched: target !== undefined },
     metadata,
+    printing: probes !== undefined && !options.quiet,
+    ...(probes === undefined ? {} : { probes: probes.request }),
+    ...(options.feed === undefined ? {} : { feed: options.feed }),
   };
 }
 
@@ -138,12 +172,12 @@ class CaptureSession {
   readonly ready: Promise<readonly string[]>;
   readonly stopped: Promise<Stopped>;
   readonly #worker: Worker;
+  /** Detaches the probes. @returns what they have cost. */
+  #detach: () => readonly ProbeCost[] = () => [];
 
-  constructor(request: CaptureRequest, quiet: boolean) {
-    const line = new ProgressLine(process.stderr, quiet);
-    this.#worker = new Worker(new URL("./capture.worker.js", import.meta.url), {
-      workerData: request,
-    });
+  constructor(noProgress: boolean) {
+    const line = new ProgressLine(process.stderr, noProgress);
+    this.#worker = new Worker(new URL("./capture.worker.js", import.meta.url));
     let onReady: (notes: readonly string[]) => void = () => {};
     let onStopped: (end: Stopped) => void = () => {};
     let onFailure: (error: Error) => void = () => {};
@@ -158,21 +192,45 @@ class CaptureSession {
     });
     this.ready = Promise.race([ready, failed]);
     this.stopped = Promise.race([stopped, failed]);
-    this.stopped.catch(() => {}); // `ready` fails first, then nobody waits for this one
+    // One fails first, then nobody waits for the other; before the start, for neither.
+    this.ready.catch(() => {});
+    this.stopped.catch(() => {});
     this.#worker.on("message", (message: FromWorker) => {
       if (message.type === "ready") onReady(message.notes);
       else if (message.type === "progress") line.update(message);
       else {
         line.clear();
         if (message.type === "stopped") onStopped(message);
-        else onFailure(new UserError(message.message, message.fix));
+        else if (message.type === "failed") onFailure(new UserError(message.message, message.fix));
+        else this.#post({ type: "detached", costs: this.#detach() });
       }
     });
     this.#worker.once("error", onFailure);
     this.#worker.once("exit", () => onFailure(new Error("the capture worker ended by itself")));
   }
 
-  stop(reason: ToWorker["reason"]): void {
-    this.#worker.postMessage({ reason } satisfies ToWorker);
+  start(request: CaptureRequest, detach: () => readonly ProbeCost[]): void {
+    this.#detach = detach;
+    this.#worker.postMessage(
+      { type: "start", request } satisfies ToWorker,
+      request.feed === undefined ? [] : [request.feed],
+    );
+  }
+
+  stop(reason: "asked" | "target-ended"): void {
+    this.#post({ type: "stop", reason });
+  }
+
+  costs(costs: readonly ProbeCost[]): void {
+    this.#post({ type: "costs", costs });
+  }
+
+  /** Ends a worker that has not been started, too. */
+  close(): void {
+    void this.#worker.terminate();
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
   }
 }

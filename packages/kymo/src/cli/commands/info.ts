@@ -11,6 +11,7 @@ import {
 } from "@kymo/trace";
 import { readTraceFile } from "../../files/open.ts";
 import { problemMeanings, type TraceContents, traceContents } from "../../query/summary.ts";
+import { probeCostPrefix } from "../../sources/bpf/request.ts";
 import { helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
 import { printable } from "../printable.ts";
@@ -184,7 +185,11 @@ function heading(facts: FileFacts, contents: TraceContents): string[] {
   add("started", started);
   add("made by", version && `kymo ${version}`);
   add("own cost", ownNs && `${durationText(Number(ownNs))} of CPU for the recording itself`);
-  for (const [key, value] of Object.entries(rest)) add(`${key} `, value);
+  for (const [key, value] of Object.entries(rest)) {
+    const label = key.startsWith(probeCostPrefix) ? key.slice(probeCostPrefix.length) : undefined;
+    if (label === undefined) add(`${key} `, value);
+    else add("probe cost", probeCostText(label, value));
+  }
   if (contents.from === undefined) add("time", "no events");
   else
     add(
@@ -192,6 +197,19 @@ function heading(facts: FileFacts, contents: TraceContents): string[] {
       `${durationText(contents.durationNs)}, from ${secondsText(contents.from)} to ${secondsText(contents.to!)} s (${contents.clock} clock)`,
     );
   return lines;
+}
+
+/** "syscall:openat: 1,204 runs, 210 ns each, 0.253 ms in all"; the kernel's own count. */
+function probeCostText(label: string, json: string): string {
+  let cost: { readonly runs?: unknown; readonly ns?: unknown };
+  try {
+    cost = JSON.parse(json);
+  } catch {
+    return `${label}: ${json}`; // not written by kymo
+  }
+  const [runs, ns] = [Number(cost.runs), Number(cost.ns)];
+  if (!(runs > 0)) return `${label}: did not run`;
+  return `${label}: ${count(runs)} runs, ${(ns / runs).toFixed(0)} ns each, ${durationText(ns)} in all`;
 }
 
 function events(facts: FileFacts, contents: TraceContents): string[] {

@@ -3,6 +3,7 @@ import { record } from "../../record/record.ts";
 import { defaultBufferMb } from "../../sources/perf/options.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError } from "../command.ts";
+import { inRange, positiveInteger } from "../numbers.ts";
 import { version } from "../version.ts";
 
 const flags = {
@@ -21,7 +22,9 @@ const flags = {
     value: "N",
     help: "record a running process and its descendants",
   },
-  open: { type: "boolean", help: "open the trace when it is done" },
+  open: { type: "boolean", help: "open the trace when it is done; with --live, at once" },
+  live: { type: "boolean", help: "show the recording in the browser while it is made" },
+  port: { type: "number", value: "N", help: "port of the live view; any free one if left out" },
   "max-size": {
     type: "string",
     value: "SIZE",
@@ -32,6 +35,12 @@ const flags = {
     type: "number",
     value: "N",
     help: "MiB of ring buffer a CPU (default 16, less with many CPUs)",
+  },
+  probe: {
+    type: "string",
+    many: true,
+    value: "FILE",
+    help: "run the handlers of a probe file, too; may be given more than once",
   },
   "no-sched": { type: "boolean", help: "leave out scheduling" },
   "no-syscalls": { type: "boolean", help: "leave out system calls" },
@@ -49,12 +58,17 @@ export const command: Command = {
 Records what a program does: scheduling of all CPUs, its system calls, samples of its stacks, processes and threads
 as they come and go. Ends with the command, after -d seconds, or on Ctrl-C. The exit status is the command's.
 
+With --live, prints a link to a timeline that shows events within a second; it carries a secret token. It is served
+until Ctrl-C, also when the recording has ended. The recording never waits for it, and the file has everything.
+
 Flags:
 ${helpFlags(flags)}
 
 Examples:
   kymo record make -j4
   kymo record -o slow.pftrace --open -- ./server --port 0
+  kymo record --live --open -- ./server
+  sudo kymo record --probe slow-reads.probe.ts -- ./server
   sudo kymo record -a -d 5`,
   run,
 };
@@ -69,7 +83,8 @@ async function run(argv: readonly string[]): Promise<number> {
     throw new UsageError("--pid and a command: record one or the other");
   if (target.length === 0 && values.pid === undefined && !values.all)
     throw new UsageError("nothing to record: give a command, --pid N, or -a for the whole system");
-  const { status, recorded } = await record({
+  if (values.port !== undefined && !values.live) throw new UsageError("--port is for --live");
+  const options = {
     file: values.output,
     command: target,
     pid: values.pid === undefined ? undefined : positiveInteger("--pid", values.pid),
@@ -93,7 +108,20 @@ async function run(argv: readonly string[]): Promise<number> {
       signals: true,
       all: values.all === true,
     },
-  });
+    probes:
+      values.probe.length === 0
+        ? undefined
+        : { files: values.probe, pid: undefined, measure: true },
+  };
+  if (values.live) {
+    const view = {
+      browser: values.open === true,
+      ...(values.port !== undefined && { port: portNumber(values.port) }),
+    };
+    const { recordLive } = await import("../../live/record-live.ts");
+    return (await recordLive(options, view)).status;
+  }
+  const { status, recorded } = await record(options);
   if (values.open && recorded) {
     const { command: open } = await import("./open.ts");
     await open.run([values.output]);
@@ -101,15 +129,9 @@ async function run(argv: readonly string[]): Promise<number> {
   return status;
 }
 
-function positiveInteger(flag: string, value: number): number {
-  if (!Number.isInteger(value) || value <= 0)
-    throw new UsageError(`${flag} needs a positive whole number, not ${value}`);
-  return value;
-}
-
-function inRange(flag: string, value: number, least: number, most: number): number {
-  if (!(value >= least && value <= most))
-    throw new UsageError(`${flag} needs a number from ${least} to ${most}, not ${value}`);
+function portNumber(value: number): number {
+  if (!(Number.isInteger(value) && value >= 0 && value <= 65_535))
+    throw new UsageError(`--port must be a whole number from 0 to 65535, not ${value}`);
   return value;
 }
 

@@ -12,7 +12,7 @@ import { Aggregations } from "./aggregate.ts";
 import { BpfDecoder, type DecoderOptions } from "./decode.ts";
 import { Losses } from "./losses.ts";
 import { reportLines } from "./report.ts";
-import type { ProbeCost, ProbeRequest } from "./request.ts";
+import { type ProbeCost, type ProbeRequest, probeCostPrefix } from "./request.ts";
 import { keyedTrackLimit } from "./tracks.ts";
 
 export interface InputOptions extends DecoderOptions {
@@ -99,7 +99,7 @@ export class BpfInput implements ExtraInput {
         this.#costTracks.set(label, track);
       }
       this.#sink.counter(track, ts, ns);
-      this.#sink.metadata(`kymo.probe.${label}`, JSON.stringify({ runs, ns }));
+      this.#sink.metadata(`${probeCostPrefix}${label}`, JSON.stringify({ runs, ns }));
     }
   }
 

@@ -24,3 +24,6 @@ export interface ProbeCost {
   /** Time in the programs, ns. */
   readonly ns: number;
 }
+
+/** Metadata keys of what probes have cost; the label follows, the value is JSON of `runs` and `ns`. */
+export const probeCostPrefix = "kymo.probe.";

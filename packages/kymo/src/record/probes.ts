@@ -1,0 +1,168 @@
+/** Probe files on their way into a recording: compiled, loaded and attached by the main thread, drained by the worker. */
+import { readFileSync } from "node:fs";
+import { rightsFix } from "../bpf/kernel/features.ts";
+import { ProbeErrors } from "../bpf/lang/errors.ts";
+import { ProbeError } from "../bpf/program.ts";
+import { UserError } from "../cli/command.ts";
+import { loadLibc } from "../linux/libc.ts";
+import type { ProbeCost, ProbeRequest } from "../sources/bpf/request.ts";
+
+export interface ProbeInput {
+  readonly files: readonly string[] | { readonly code: string };
+  /** What the probe files see as `process.argv.slice(2)`. */
+  readonly argv?: readonly string[];
+  /** Only events of this process. */
+  readonly pid?: number | undefined;
+  /** Of the ring: a power of two. What the compiler chose, where it is not given. */
+  readonly ringBytes?: number;
+  /** Let the kernel measure what the programs cost. */
+  readonly measure: boolean;
+}
+
+export interface ProbeSession {
+  /** The files, for the trace's metadata. */
+  readonly sources: readonly string[];
+  /** What could not be had here. */
+  readonly notes: readonly string[];
+  readonly request: ProbeRequest;
+  /** Runs the `begin` handlers and attaches everything; `onCosts` is told now and then what the programs cost. @throws UserError */
+  begin(onCosts: (costs: readonly ProbeCost[]) => void): void;
+  /** Detaches, then runs the `end` handlers. @returns what all of it has cost; empty when that is not measured. */
+  end(): readonly ProbeCost[];
+  /** Nothing stays in the kernel. Maps and the ring are gone after this. */
+  close(): void;
+}
+
+const costIntervalMs = 1000;
+
+/** The compiled programs as text. @throws UserError at the place in the user's file. */
+export async function dumpPrograms(input: ProbeInput): Promise<string> {
+  const [{ loadProbes }, { compile }, { disassemble }, { openKernel }, libc] = await Promise.all([
+    import("../bpf/lang/index.ts"),
+    import("../bpf/codegen/index.ts"),
+    import("../bpf/codegen/disassemble.ts"),
+    import("../bpf/kernel/index.ts"),
+    loadLibc(),
+  ]);
+  return inWords(input, async () => {
+    const set = await loadProbes(input.files, await openKernel(libc), compilerOptions(input));
+    return set.probes
+      .map(({ label, handler }) => {
+        const program = compile(handler);
+        return `${label}: ${program.instructions.byteLength / 8} instructions\n${disassemble(program, handler)}`;
+      })
+      .join("\n\n");
+  });
+}
+
+function compilerOptions({ argv, pid }: ProbeInput): { argv?: string[]; pid?: number } {
+  return {
+    ...(argv === undefined ? {} : { argv: [...argv] }),
+    ...(pid === undefined ? {} : { pid }),
+  };
+}
+
+/** Compiles and loads; nothing is attached yet. @throws UserError at the place in the user's file. */
+export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession> {
+  const [{ loadProbes }, { compile }, { openKernel }, { loadSession }, libc] = await Promise.all([
+    import("../bpf/lang/index.ts"),
+    import("../bpf/codegen/index.ts"),
+    import("../bpf/kernel/index.ts"),
+    import("../bpf/kernel/session.ts"),
+    loadLibc().catch((error: Error) => {
+      throw new UserError(error.message);
+    }),
+  ]);
+  return inWords(input, async () => {
+    const kernel = await openKernel(libc);
+    const set = await loadProbes(input.files, kernel, compilerOptions(input));
+    const session = loadSession(libc, set, compile, {
+      measure: input.measure,
+      ...(input.ringBytes === undefined ? {} : { ringBytes: input.ringBytes }),
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const costs = (): readonly ProbeCost[] => (input.measure ? session.stats() : []);
+    return {
+      sources: Array.isArray(input.files) ? (input.files as readonly string[]) : ["-e"],
+      notes: set.notes,
+      request: {
+        sites: set.sites,
+        eventTypes: set.eventTypes,
+        aggregations: set.aggregations,
+        ringFd: session.ringFd,
+        ringBytes: session.ringBytes,
+        lossesFd: session.lossesFd,
+        maps: session.maps,
+      },
+      begin: (onCosts) =>
+        inWordsNow(input, () => {
+          session.runBegin();
+          session.attach();
+          if (input.measure) timer = setInterval(() => onCosts(costs()), costIntervalMs);
+        }),
+      end: () => {
+        clearInterval(timer);
+        session.detach();
+        session.runEnd();
+        return costs();
+      },
+      close: () => {
+        clearInterval(timer);
+        session.close();
+      },
+    };
+  });
+}
+
+async function inWords<T>(input: ProbeInput, job: () => Promise<T>): Promise<T> {
+  try {
+    return await job();
+  } catch (error) {
+    throw userError(input, error);
+  }
+}
+function inWordsNow<T>(input: ProbeInput, job: () => T): T {
+  try {
+    return job();
+  } catch (error) {
+    throw userError(input, error);
+  }
+}
+
+/** Errors at a place of the user's show the line and point at it; the kernel's refusals are words too; all else is a defect. */
+function userError({ files }: ProbeInput, error: unknown): unknown {
+  if (error instanceof ProbeError) {
+    const errors = error instanceof ProbeErrors ? error.errors : [error];
+    // The last fix is printed after the message; the others stand with theirs.
+    const texts = errors.map((one, i) => {
+      const line = sourceLine(files, one);
+      const fix = i === errors.length - 1 || one.fix === undefined ? "" : `\n  fix: ${one.fix}`;
+      return `${one}${line === undefined ? "" : `\n${line}`}${fix}`;
+    });
+    return new UserError(texts.join("\n"), errors.at(-1)!.fix);
+  }
+  if (error instanceof Error && error.name === "BpfError")
+    return new UserError(error.message, rightsFix());
+  return error;
+}
+
+/**
+ *     12 |   return slice({ nam: "x" });
+ *        |                  ^
+ */
+function sourceLine(files: ProbeInput["files"], error: ProbeError): string | undefined {
+  const { file, line, column } = error;
+  if (file === undefined || line === undefined || column === undefined) return undefined;
+  let text: string;
+  try {
+    text = "code" in files ? files.code : readFileSync(file, "utf8");
+  } catch {
+    return undefined; // changed meanwhile: the place alone has to do
+  }
+  const source = text.split("\n")[line - 1];
+  if (source === undefined) return undefined;
+  const gutter = `  ${line} | `;
+  // Tabs stay tabs, so that the caret stands where the terminal puts the column.
+  const indent = source.slice(0, column - 1).replace(/[^\t]/g, " ");
+  return `${gutter}${source}\n${" ".repeat(gutter.length - 2)}| ${indent}^`;
+}
