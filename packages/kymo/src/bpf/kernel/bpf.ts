@@ -3,6 +3,7 @@
  *
  * @see bpf(2) and the kernel's include/uapi/linux/bpf.h: `union bpf_attr`
  */
+import { constants } from "node:os";
 import { errnoName } from "../../linux/errno.ts";
 import type { Libc } from "../../linux/libc.ts";
 
@@ -165,7 +166,10 @@ export class Bpf {
    */
   load(program: ProgramDefinition): number {
     const what = `bpf(load the program ${program.name})`;
-    const first = this.#load(program, undefined);
+    let first = this.#load(program, undefined);
+    // The verifier gives up when a signal comes for this thread; libbpf tries five times too.
+    for (let tries = 1; tries < 5 && first === -constants.errno.EAGAIN; tries++)
+      first = this.#load(program, undefined);
     if (first >= 0) return first;
     const log = new Uint8Array(logBytes);
     const second = this.#load(program, log);
