@@ -141,20 +141,28 @@ export function explainRefusal(log: string, program: Program, handler: Handler):
   return new ProbeError(`${message} (the kernel: ${own})`, place, reason?.fix);
 }
 
+/** Some reasons take two lines: what was reached for, and what the verifier knew about it. */
+const verdictLinesMax = 3;
+
 /** Lines that say how the verifier got there, not why it stopped. */
 const chatter =
   /^(?:\s|processed |func#|mark_precise|verification time|stack depth|Live regs|from \d+ to|arg#|Validating|\d+: |;|max_states|peak_states)/;
 
 function read(log: string): { instruction: number | undefined; verdict: string } {
-  const lines = log.split("\n").map((line) => line.trimEnd());
   let instruction: number | undefined;
-  let verdict = "";
-  for (const line of lines) {
+  let words: string[] = [];
+  for (const line of log.split("\n").map((line) => line.trimEnd())) {
     const listed = /^(\d+): \(/.exec(line);
-    if (listed !== null) instruction = Number(listed[1]);
-    // "5: (85) call unknown#1234" is followed by its reason; the last words are the verdict.
-    else if (line !== "" && !chatter.test(line)) verdict = line;
+    if (listed !== null) {
+      instruction = Number(listed[1]);
+      // What comes after a jump is on the jump's line.
+      const after = / goto pc[+-]\d+\s+(?!;|R\d|\d+:)(.+)$/.exec(line)?.[1];
+      words = after === undefined ? [] : [after];
+    } else if (line !== "" && !chatter.test(line)) {
+      words.push(line);
+    }
   }
+  const verdict = words.slice(-verdictLinesMax).join("; ");
   const named = /\b(?:at|from) insn (\d+)/.exec(verdict);
   return { instruction: named === null ? instruction : Number(named[1]), verdict };
 }

@@ -197,7 +197,7 @@ class Generator {
     if (kind < 35) return [this.#store()];
     if (kind < 40) return [this.#atomicAdd()];
     if (kind < 55) return [this.#if()];
-    if (kind < 65) return this.#rounds <= 8 && !this.#inEmit ? [this.#for()] : [this.#assign()];
+    if (kind < 65) return this.#rounds <= 3 && !this.#inEmit ? [this.#for()] : [this.#assign()];
     if (kind < 75) return this.#lookup();
     if (kind < 82) return this.#change();
     if (kind < 86) return this.#inEmit ? [this.#assign()] : [this.#emit()];
@@ -248,7 +248,7 @@ class Generator {
 
   #for(): Statement {
     const random = this.#random;
-    const most = 1 + random.below(8);
+    const most = 1 + random.below(6);
     const from = random.chance(70) ? constant(BigInt(random.below(4))) : this.#expr(1);
     const to = random.chance(60) ? constant(BigInt(random.below(12))) : this.#expr(2);
     const step = BigInt(1 + random.below(3));
