@@ -3,13 +3,14 @@
  *
  *     capture worker ── batches ──► engine thread ── strips, tracks ──► this thread ── WebSocket ──► page
  */
+import path from "node:path";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { openBrowser } from "../server/browser.ts";
 import { hostLiveInThread } from "../server/engine-thread.ts";
 import { serveTrace } from "../server/serve.ts";
 
 export interface LiveOptions {
-  /** What the page calls it; `/trace` serves the file of this name, once there is one. */
+  /** Names the page; `/trace` serves it, once it is there. */
   readonly file: string;
   /** Default: any free port. */
   readonly port?: number;
@@ -31,7 +32,7 @@ export interface LiveServer {
 /** @throws UserError when the address cannot be served */
 export async function serveLive(options: LiveOptions): Promise<LiveServer> {
   const { port1, port2 } = new MessageChannel();
-  const engines = hostLiveInThread(options.file, port2);
+  const engines = hostLiveInThread(path.basename(options.file), port2);
   const { url, broken, close } = await serveTrace(options.file, {
     engines,
     port: options.port ?? 0,

@@ -78,6 +78,8 @@ export class Engine {
   #tracksEveryMs = LIVE_TRACKS_MS;
   #appendedEveryMs = APPENDED_MS;
   #treeAt = -Infinity;
+  /** Of the tree that was looked at last. */
+  #treeVersion = -1;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: EngineOptions) {
@@ -223,11 +225,14 @@ export class Engine {
       this.#tellTracks(open, now || at - this.#treeAt >= FACTS_MS);
       this.#tracksEveryMs = Math.max(LIVE_TRACKS_MS, (performance.now() - at) / TREE_SHARE);
     } else if (at - this.#appendedAt >= this.#appendedEveryMs) this.#tellAppended(open);
-    else this.#tellLater(open, this.#appendedEveryMs);
+    // What has been told of the end may be all there is to tell for long, but the tree was not looked at yet.
+    this.#tellLater(open, this.#appendedEveryMs);
   }
 
   #tellLater(open: OpenTrace, ms: number): void {
-    if (this.#timer !== undefined || open.trace.version === this.#toldVersion) return;
+    const { version } = open.trace;
+    const isTold = version === this.#toldVersion && version === this.#treeVersion;
+    if (this.#timer !== undefined || isTold) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#tell(false);
@@ -238,7 +243,9 @@ export class Engine {
   #tellTracks(open: OpenTrace, again: boolean): void {
     this.#tracksAt = performance.now();
     const { trace, problems } = open;
-    if (trace.version !== this.#toldVersion || again) {
+    const isNew = trace.version !== this.#treeVersion;
+    this.#treeVersion = trace.version;
+    if (isNew || again) {
       const tracks = trackTree(trace, open.totals);
       const done = open.phase !== "reading";
       const tree = `${done} ${treeKey(tracks)}`;
@@ -256,6 +263,7 @@ export class Engine {
 
   #tellAppended(open: OpenTrace): void {
     const { trace, lostEvents, leftOutEvents } = open;
+    if (trace.version === this.#toldVersion) return;
     this.#appendedAt = performance.now();
     this.#toldVersion = trace.version;
     const { toNs, length: events } = trace;

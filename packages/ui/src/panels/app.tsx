@@ -123,7 +123,9 @@ function Stage({ page }: { page: Page }) {
       </div>
       <canvas class="minimap" ref={minimap} aria-label={minimapTitle} title={minimapTitle} />
       <div class="column">
-        <div class="order">Tracks, busiest first</div>
+        <div class="order">
+          {store.watched.value ? "Tracks, as they came" : "Tracks, busiest first"}
+        </div>
         <div class="tree" ref={tree} />
         <div class="sticky-host" ref={stickyHost} />
       </div>

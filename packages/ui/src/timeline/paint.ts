@@ -20,6 +20,7 @@ import {
   visibleBands,
   visibleItems,
 } from "./layout.ts";
+import { paintNow } from "./paint-now.ts";
 import { spanOf, type TimeRange, timeToX } from "./range.ts";
 import { type HeldStrip, type StripStore, uninterruptibleRuns } from "./strips.ts";
 import { type Tick, ticksOf } from "./ticks.ts";
@@ -96,21 +97,10 @@ export function paintScene(context: CanvasRenderingContext2D, scene: Scene, colo
   paintLosses(context, scene, color);
   paintArea(context, scene, top, color);
   paintSelection(context, scene, top, color);
-  paintFuture(context, scene, color);
+  paintNow(context, scene, RULER_HEIGHT, color);
   context.restore();
   paintRuler(context, scene, ticks, color);
   return rows;
-}
-
-/** Right of now there is nothing yet, whatever a strip was asked for. */
-function paintFuture(context: CanvasRenderingContext2D, scene: Scene, color: Colors): void {
-  const { width, height, range, dpr, now } = scene;
-  if (now === undefined || now >= range.to) return;
-  const x = snap(timeToX(range, width, Math.max(now, range.from)), dpr);
-  context.fillStyle = color.panel;
-  context.fillRect(x, RULER_HEIGHT, width - x, height - RULER_HEIGHT);
-  context.fillStyle = color.accent;
-  if (now >= range.from) context.fillRect(x, RULER_HEIGHT, 1, height - RULER_HEIGHT);
 }
 
 function paintGround(
@@ -565,7 +555,9 @@ function paintRuler(
     context.fillStyle = color.line;
     context.fillRect(x, RULER_HEIGHT - 8, hair, 8);
     context.fillStyle = absolute ? color.ink : color.muted;
-    if (x + 4 < width - 20) context.fillText(label, x + 4, RULER_HEIGHT / 2 + 0.5);
+    // A view that follows a recording may begin before it.
+    if (x + 4 < width - 20 && ts >= scene.summary.fromNs)
+      context.fillText(label, x + 4, RULER_HEIGHT / 2 + 0.5);
   }
   if (scene.hoverX !== undefined) {
     context.fillStyle = color.accent;
