@@ -37,6 +37,7 @@ async function buildKymo() {
     entryPoints: [
       { in: path.join(pkg, "src/cli/main.ts"), out: "cli" },
       { in: path.join(pkg, "src/index.ts"), out: "index" },
+      { in: path.join(pkg, "src/probe/index.ts"), out: "probe" },
       ...workers.map((file) => ({ in: file, out: path.basename(file, ".ts") })),
     ],
     outdir: path.join(pkg, "dist"),

@@ -64,7 +64,7 @@ export type Flow = "on" | "ends" | "returned" | "maybe";
 /** What spans need of the handler they are in. */
 export interface SpanPlan {
   /** Called for `span({…})`: emits or stores its beginning. */
-  begin(node: Expression, options: Value): void;
+  begin(node: Node, options: Value): void;
 }
 
 export interface Lowering {

@@ -87,7 +87,6 @@ export const builtinNames = [
   "schedWaking",
   "thread",
   "process",
-  "cpuTrack",
   "errnoOf",
   "syscallName",
   "signalName",

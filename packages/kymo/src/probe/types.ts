@@ -1,0 +1,162 @@
+/** Types of kymo/probe. */
+import type { i64, RawTracepoints, Structs, Syscalls, Tracepoints, u64 } from "./index.ts";
+
+/** What the compiler knows and TypeScript doesn't: without generated declarations, every field of an event. */
+// biome-ignore lint/suspicious/noExplicitAny: fields are numbers, texts and pointers alike; kymo checks them
+export type Untyped = any;
+
+interface Known {
+  Tracepoints: Tracepoints;
+  Syscalls: Syscalls;
+}
+export type EventOf<Of extends keyof Known, Name extends string> = Name extends keyof Known[Of]
+  ? Known[Of][Name]
+  : Untyped;
+export type RawArguments<Name extends string> = Name extends keyof RawTracepoints
+  ? RawTracepoints[Name] extends readonly unknown[]
+    ? RawTracepoints[Name]
+    : Untyped[]
+  : Untyped[];
+
+/** A struct of the kernel, or a pointer to one: both are read with a dot. */
+export type Struct<Name extends string> = Name extends keyof Structs ? Structs[Name] : Untyped;
+export type ptr<Name extends string = string> = Struct<Name>;
+
+declare const kind: unique symbol;
+/** Any pointer. */
+export interface Ptr {
+  readonly [kind]?: "pointer";
+}
+/** Text that the kernel reads: can be compared (===, startsWith), emitted, stored, not taken apart. */
+export type Text = string;
+/** NUL-terminated text in memory, up to N bytes in keys and values (64). */
+export type cstr<_Bytes extends number = 64> = string;
+export type text<_Bytes extends number = 64> = string;
+export type bool = boolean;
+/** A saved stack of up to N frames (32), in values of maps. */
+export type stack<_Frames extends number = 32> = Stack;
+
+export interface Stack {
+  readonly [kind]: "stack";
+}
+export interface Track {
+  readonly [kind]: "track";
+}
+/** What emission functions give: nothing, but a handler may return it. */
+export interface Emitted {
+  readonly [kind]: "emitted";
+}
+/** What args, keys and prints can show. */
+export type Shown = Untyped;
+
+/** What it gives is not looked at: `return slice(…)` is slice(…) and return. */
+export type Handler<Parameters extends readonly unknown[]> = (...parameters: Parameters) => unknown;
+
+export interface SyscallAttach {
+  <Name extends string>(name: Name, handler: Handler<[event: EventOf<"Syscalls", Name>]>): void;
+  exit<Name extends string>(name: Name, handler: Handler<[event: { readonly ret: i64 }]>): void;
+  span<Name extends string>(name: Name, handler: Handler<[event: EventOf<"Syscalls", Name>]>): void;
+}
+
+export interface Watched {
+  readonly pid?: number;
+  readonly address: number | bigint;
+  readonly bytes?: 1 | 2 | 4 | 8;
+  readonly access?: "write" | "read-write" | "execute";
+}
+
+export interface MapOptions {
+  /** Entries at most. */
+  readonly max?: number;
+  readonly name?: string;
+}
+export interface KernelMap<Key, Value> {
+  get(key: Key): Value | undefined;
+  set(key: Key, value: Value): void;
+  /** The value, which is then deleted. */
+  take(key: Key): Value | undefined;
+  /** Whether there was one. */
+  delete(key: Key): boolean;
+  has(key: Key): boolean;
+  /** Adds, atomically; from 0 when the key is new. */
+  increment(key: Key, by?: number): void;
+}
+export interface ArrayMap<Value> {
+  /** undefined outside of the array. */
+  get(index: number): Value | undefined;
+  set(index: number, value: Value): void;
+  increment(index: number, by?: number): void;
+}
+
+export interface AggregationOptions {
+  readonly name?: string;
+  readonly unit?: string;
+  /** Names of the key's parts. */
+  readonly key?: readonly string[];
+  /** Keys at most. */
+  readonly max?: number;
+  /** How often it becomes a value on the timeline: nanoseconds, or "1s". */
+  readonly every?: number | string;
+}
+export interface HistogramOptions extends AggregationOptions {
+  readonly from: number;
+  readonly to: number;
+  readonly width: number;
+}
+export interface Aggregation<Key> {
+  add(value: number): void;
+  add(key: Key, value: number): void;
+}
+export interface KeyedAggregation<Key> {
+  add(key?: Key): void;
+}
+
+export interface Flow {
+  readonly id: number;
+  readonly step?: "start" | "step" | "end";
+}
+export type Args = Readonly<Record<string, Shown>>;
+export interface InstantOptions {
+  readonly name: Text | undefined;
+  /** Of the current thread unless said otherwise. */
+  readonly track?: Track;
+  readonly category?: string;
+  readonly args?: Args;
+  readonly flow?: Flow;
+}
+export interface SliceOptions extends InstantOptions {
+  /** As now() gives it. */
+  readonly start: u64;
+  /** ns; up to now without it. */
+  readonly duration?: u64;
+}
+export interface SpanOptions<Result> extends Omit<InstantOptions, "flow"> {
+  /** Args of the return: from the result, or of a system call from `exit.ret`. */
+  readonly end?: Args | ((result: Result) => Args);
+}
+export type EndOptions = Omit<InstantOptions, "name" | "category">;
+export interface CounterOptions {
+  readonly name: Text;
+  readonly value: number;
+  readonly unit?: string;
+  readonly track?: Track;
+}
+export interface SwitchOptions {
+  readonly previous: number;
+  readonly previousPid: number;
+  readonly previousName?: Text;
+  /** Bits of the kernel's task state; 0: preempted. */
+  readonly state: number;
+  readonly next: number;
+  readonly nextPid: number;
+  readonly nextName?: Text;
+  readonly priority: number;
+}
+export interface WakingOptions {
+  readonly thread: number;
+  readonly targetCpu: number;
+  /** Woken from an interrupt: there is no waker. */
+  readonly interrupt?: boolean;
+}
+type FieldType = "int" | "real" | "text" | "bool" | "bytes";
+export type FieldTypes = Readonly<Record<string, FieldType | readonly [FieldType, unit: string]>>;
