@@ -41,6 +41,16 @@ test("events are lines: time of day, task, name, duration, arguments", () => {
   ]);
 });
 
+test("stacks and other lists are in brackets", () => {
+  const { sink, thread, texts } = terminal();
+  sink.args.open(sink.string("stack"), "array");
+  sink.args.text(sink.string("stack"), sink.string("read"));
+  sink.args.text(sink.string("stack"), sink.string("main"));
+  sink.args.close();
+  sink.instant(thread, ns(1), sink.string("x"), sink.string(""), sink.args.done());
+  expect(texts()).toEqual(["worker/7  x  stack=[read, main]"]);
+});
+
 test("a begin is a line when it ends, or when all ends", () => {
   const { sink, thread, texts } = terminal();
   sink.begin(thread, ns(10), sink.string("outer"), sink.string(""), -1 as never);

@@ -50,6 +50,8 @@ export class TerminalSink implements TraceSink {
   /** Argument sets are used by the next call: only the last ones are kept. */
   readonly #sets: string[] = [];
   #set: string[] = [];
+  /** Objects and arrays that are being built. */
+  readonly #nested: { key: StringId; outer: string[]; isArray: boolean }[] = [];
   /** What to add to Ns for ms of wall-clock time. */
   #wallMs = 0;
   #originNs = 0n;
@@ -66,8 +68,16 @@ export class TerminalSink implements TraceSink {
     text: (key, value) => this.#arg(key, quoted(this.#strings[value]!)),
     bool: (key, value) => this.#arg(key, String(value)),
     bytes: (key, value) => this.#arg(key, Buffer.from(value).toString("hex")),
-    open: (key) => this.#arg(key, "["),
-    close: () => void this.#set.push("]"),
+    open: (key, kind) => {
+      this.#nested.push({ key, outer: this.#set, isArray: kind === "array" });
+      this.#set = [];
+    },
+    close: () => {
+      const { key, outer, isArray } = this.#nested.pop()!;
+      const inner = this.#set.join(", ");
+      this.#set = outer;
+      this.#arg(key, isArray ? `[${inner}]` : `{${inner}}`);
+    },
     done: () => {
       const id = (this.#sets.length % 64) as ArgSetId;
       this.#sets[id] = this.#set.join(" ");
@@ -77,7 +87,8 @@ export class TerminalSink implements TraceSink {
   };
 
   #arg(key: StringId, value: string): void {
-    this.#set.push(key === 0 ? value : `${this.#strings[key]}=${value}`);
+    const inArray = this.#nested.at(-1)?.isArray === true;
+    this.#set.push(inArray || key === 0 ? value : `${this.#strings[key]}=${value}`);
   }
 
   clock: TraceSink["clock"] = ({ originNs }) => {

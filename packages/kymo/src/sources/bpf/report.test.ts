@@ -73,6 +73,15 @@ test("linear buckets have open ends and the bounds that were asked for", () => {
   ]);
 });
 
+test("nanoseconds are shown as times", () => {
+  const of = aggregation("hist", { unit: "ns" });
+  const lines = reportLines(of, [bucketRow(of, [3n, 300_000n, 2_000_000_000n])]);
+  expect(lines[1]).toMatch(/^ {2}\[2 ns, 4 ns\) +1 █+$/);
+  expect(lines.some((line) => /^ {2}\[262 µs, 524 µs\) +1 █+$/.test(line))).toBe(true);
+  expect(lines.at(-2)).toMatch(/^ {2}\[1\.07 s, 2\.15 s\) +1 █+$/);
+  expect(lines.at(-1)).toMatch(/^ {2}3 in all, p50 ≈ 393 µs, /);
+});
+
 test("percentiles of quantize are within an eighth", () => {
   const of = aggregation("quantize");
   const values = Array.from({ length: 1000 }, (_, i) => BigInt((i + 1) * 1000));

@@ -62,37 +62,54 @@ function histogram(aggregation: Aggregation, row: AggregationRow): string[] {
       : Array.from({ length: last - first + 1 }, (_, i) => first + i);
   const counts = shown.map((bucket) => row.buckets.get(bucket) ?? 0n);
   const most = counts.reduce((a, b) => (a > b ? a : b), 1n);
-  const labels = shown.map((bucket) => rangeText(aggregation, bucket));
+  const bound = boundFormat(aggregation);
+  const labels = shown.map((bucket) => rangeText(aggregation, bucket, bound));
   const labelWidth = Math.max(...labels.map(({ length }) => length));
   const countWidth = Math.max(...counts.map((count) => grouped(count).length));
+  const showValue =
+    aggregation.unit === "ns" ? durationText : (value: number) => grouped(Math.round(value));
   return [
     ...shown.map((_, i) =>
       `  ${labels[i]!.padEnd(labelWidth)}  ${grouped(counts[i]!).padStart(countWidth)} ${bar(Number(counts[i]!) / Number(most))}`.trimEnd(),
     ),
-    `  ${grouped(row.count)} in all, ${[0.5, 0.9, 0.99].map((share) => `p${100 * share} ≈ ${boundText(BigInt(Math.round(percentile(aggregation, row, share))), true)}`).join(", ")}`,
+    `  ${grouped(row.count)} in all, ${[0.5, 0.9, 0.99].map((share) => `p${100 * share} ≈ ${showValue(percentile(aggregation, row, share))}`).join(", ")}`,
   ];
 }
 
-function rangeText(aggregation: Aggregation, bucket: number): string {
+type Bound = (value: bigint) => string;
+
+function rangeText(aggregation: Aggregation, bucket: number, bound: Bound): string {
   const { from, to } = bucketRange(aggregation, bucket);
-  // Powers of two are short in K, M, G; bounds that the user chose stay as they are.
-  const short = aggregation.kind !== "lhist";
-  if (from === -(2n ** 63n)) return `(…, ${boundText(to, short)})`;
-  if (to === 2n ** 63n) return `[${boundText(from, short)}, …)`;
-  return to - from === 1n
-    ? `[${boundText(from, short)}]`
-    : `[${boundText(from, short)}, ${boundText(to, short)})`;
+  if (from === -(2n ** 63n)) return `(…, ${bound(to)})`;
+  if (to === 2n ** 63n) return `[${bound(from)}, …)`;
+  return to - from === 1n ? `[${bound(from)}]` : `[${bound(from)}, ${bound(to)})`;
+}
+
+/** Bounds that the user chose stay as they are; others are powers of two, or close to them. */
+function boundFormat({ kind, unit }: Aggregation): Bound {
+  if (unit === "ns") return (value) => durationText(Number(value));
+  return kind === "lhist" ? String : shortText;
 }
 
 /** "512", "4K", "1M": in steps of 1024 where nothing is lost by it. */
-function boundText(value: bigint, short: boolean): string {
-  if (!short) return String(value);
+function shortText(value: bigint): string {
   let shown = value;
-  for (const unit of ["", "K", "M", "G", "T", "P", "E"]) {
-    if (shown === 0n || shown % 1024n !== 0n || unit === "E") return `${shown}${unit}`;
+  for (const unit of ["", "K", "M", "G", "T", "P"]) {
+    if (shown === 0n || shown % 1024n !== 0n) return `${shown}${unit}`;
     shown /= 1024n;
   }
-  return String(value);
+  return `${shown}E`;
+}
+
+/** Three digits: "295 µs", "1.05 ms". */
+function durationText(ns: number): string {
+  const units = ["ns", "µs", "ms"];
+  let value = ns;
+  for (const unit of units) {
+    if (Math.abs(value) < 999.5) return `${Number(value.toPrecision(3))} ${unit}`;
+    value /= 1000;
+  }
+  return `${value < 1000 ? Number(value.toPrecision(3)) : Math.round(value)} s`;
 }
 
 /** Eighths of a character: ▏▎▍▌▋▊▉█. */

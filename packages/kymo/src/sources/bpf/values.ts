@@ -108,7 +108,7 @@ export class Values {
         // No error is no argument.
         const number = readNumber(value);
         return (bytes, at) => {
-          if (number(bytes, at) !== 0) args.text(id, name(bytes, at));
+          if (isError(number(bytes, at))) args.text(id, name(bytes, at));
         };
       }
       default: {
@@ -202,9 +202,12 @@ function numberField(field: Field): Field {
     : field;
 }
 
-/** Errors come as themselves or negated, as the kernel returns them; 0 is none. */
-function errnoText(errno: number): string {
-  return errno === 0 ? "0" : errnoName(Math.abs(errno));
+/** The kernel returns errors negated; what is 0 or more is a result. */
+function isError(value: number): boolean {
+  return value < 0 && value >= -4095;
+}
+function errnoText(value: number): string {
+  return isError(value) ? errnoName(-value) : String(value);
 }
 
 /** "127.0.0.1", "fe80::1"; an IPv4 address mapped into IPv6 as IPv4. */
