@@ -47,8 +47,7 @@ export function LiveBar({ page }: { page: Page }) {
       </button>
       <button
         type="button"
-        class="plain"
-        aria-pressed={paused !== undefined}
+        class={paused === undefined ? "plain" : "plain on"}
         title={
           paused === undefined ? "Freeze the view (Space)" : "Show what has come since (Space)"
         }

@@ -186,12 +186,12 @@ export function Notices({ page }: { page: Page }) {
           </button>
         </div>
       )}
-      {shown && store.watched.value && !summary.live && !hidden.has("ended") && (
+      {shown && store.watched.value && !summary.live && !truncated && !hidden.has("ended") && (
         <div class={summary.leftOutEvents > 0 ? "notice amber" : "notice plain"} role="status">
           <span>
             {summary.leftOutEvents > 0
-              ? `The recording has ended. ${formatCount(summary.leftOutEvents)} of its events were more than this view could take in time; the file has them all: kymo open ${summary.name}`
-              : `The recording has ended; all of it is in ${summary.name}.`}
+              ? `The recording has ended. ${formatCount(summary.leftOutEvents)} events came faster than this view could take them; the file that was written has them all.`
+              : "The recording has ended; all of it is here."}
           </span>
           <button type="button" onClick={() => dismiss("ended")}>
             Dismiss

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { record } from "../../record/record.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
+import { liveFlags, viewOf } from "../live-flags.ts";
 import { inRange, positiveInteger } from "../numbers.ts";
 import { printable } from "../printable.ts";
 import { version } from "../version.ts";
@@ -14,6 +15,8 @@ const flags = {
     value: "FILE",
     help: "write a trace; without it events are printed",
   },
+  ...liveFlags,
+  open: { type: "boolean", help: "with --live: open its link in a browser" },
   duration: { type: "number", short: "d", value: "SECS", help: "stop after so many seconds" },
   pid: { type: "number", short: "p", value: "N", help: "only events of this process" },
   list: { type: "boolean", short: "l", help: "list what can be probed; GLOBs choose" },
@@ -31,7 +34,8 @@ export const command: Command = {
 
 Compiles the handlers of probe files (TypeScript, import "kymo/probe") and runs them in the kernel. Without -o every
 event is a line on standard output, and aggregations are printed at the end; with -o they are in the trace, and only
-print() and aggregations are printed. Ends with the command, after -d seconds, or on Ctrl-C.
+print() and aggregations are printed. Ends with the command, after -d seconds, or on Ctrl-C. With --live the events are
+on a page, too, whose link is printed; it shows them within a second, and is served until another Ctrl-C.
 
 Flags:
 ${helpFlags(flags)}
@@ -41,6 +45,7 @@ ARGS are process.argv.slice(2) of the probe files. Code given with -e has all of
 Examples:
   sudo kymo probe -e 'syscall("openat", (e) => instant({ name: str(e.filename) }))' -- ls
   sudo kymo probe slow-reads.probe.ts -o slow.pftrace -d 10
+  sudo kymo probe slow-reads.probe.ts --live
   sudo kymo probe --list 'tracepoint:sched:*'`,
   run,
 };
@@ -64,12 +69,13 @@ async function run(argv: readonly string[]): Promise<number> {
     ringBytes: powerOfTwo(bufferMb * 2 ** 20),
     measure: values["no-cost"] !== true && values.output !== undefined,
   };
+  const view = viewOf(values);
   if (values.dump) {
     const { dumpPrograms } = await import("../../record/probes.ts");
     console.log(await dumpPrograms(probes));
     return 0;
   }
-  const { status } = await record({
+  const options = {
     file: values.output,
     command: rest ?? [],
     pid,
@@ -90,8 +96,10 @@ async function run(argv: readonly string[]): Promise<number> {
       bufferMb: 1,
     },
     probes,
-  });
-  return status;
+  };
+  if (view === undefined) return (await record(options)).status;
+  const { recordLive } = await import("../../live/record-live.ts");
+  return (await recordLive(options, view)).status;
 }
 
 /** With so few left, their fields are shown too. */

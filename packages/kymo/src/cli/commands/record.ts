@@ -3,6 +3,7 @@ import { record } from "../../record/record.ts";
 import { defaultBufferMb } from "../../sources/perf/options.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError } from "../command.ts";
+import { liveFlags, viewOf } from "../live-flags.ts";
 import { inRange, positiveInteger } from "../numbers.ts";
 import { version } from "../version.ts";
 
@@ -23,8 +24,7 @@ const flags = {
     help: "record a running process and its descendants",
   },
   open: { type: "boolean", help: "open the trace when it is done; with --live, at once" },
-  live: { type: "boolean", help: "show the recording in the browser while it is made" },
-  port: { type: "number", value: "N", help: "port of the live view; any free one if left out" },
+  ...liveFlags,
   "max-size": {
     type: "string",
     value: "SIZE",
@@ -83,7 +83,7 @@ async function run(argv: readonly string[]): Promise<number> {
     throw new UsageError("--pid and a command: record one or the other");
   if (target.length === 0 && values.pid === undefined && !values.all)
     throw new UsageError("nothing to record: give a command, --pid N, or -a for the whole system");
-  if (values.port !== undefined && !values.live) throw new UsageError("--port is for --live");
+  const view = viewOf(values);
   const options = {
     file: values.output,
     command: target,
@@ -113,11 +113,7 @@ async function run(argv: readonly string[]): Promise<number> {
         ? undefined
         : { files: values.probe, pid: undefined, measure: true },
   };
-  if (values.live) {
-    const view = {
-      browser: values.open === true,
-      ...(values.port !== undefined && { port: portNumber(values.port) }),
-    };
+  if (view !== undefined) {
     const { recordLive } = await import("../../live/record-live.ts");
     return (await recordLive(options, view)).status;
   }
@@ -127,12 +123,6 @@ async function run(argv: readonly string[]): Promise<number> {
     await open.run([values.output]);
   }
   return status;
-}
-
-function portNumber(value: number): number {
-  if (!(Number.isInteger(value) && value >= 0 && value <= 65_535))
-    throw new UsageError(`--port must be a whole number from 0 to 65535, not ${value}`);
-  return value;
 }
 
 const sizeUnits: { readonly [suffix: string]: number } = {
