@@ -180,6 +180,9 @@ export const ppid = (): u32 => outside("ppid");
 /** Id of the current cgroup, of version 2. */
 export const cgroup = (): u64 => outside("cgroup");
 export const random = (): u32 => outside("random");
+/** Saved stacks of up to N frames, in values and keys of maps. */
+export type kstack<_Frames extends number = 32> = Stack;
+export type ustack<_Frames extends number = 32> = Stack;
 /** The kernel's stack of now; up to 127 frames. */
 export const kstack = (_frames?: number): Stack => outside("kstack");
 /** The program's stack of now; up to 127 frames. */

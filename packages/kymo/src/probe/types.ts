@@ -33,8 +33,6 @@ export type Text = string;
 export type cstr<_Bytes extends number = 64> = string;
 export type text<_Bytes extends number = 64> = string;
 export type bool = boolean;
-/** A saved stack of up to N frames (32), in values of maps. */
-export type stack<_Frames extends number = 32> = Stack;
 
 export interface Stack {
   readonly [kind]: "stack";

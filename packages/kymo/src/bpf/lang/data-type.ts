@@ -16,7 +16,7 @@ export type DataType =
   /** NUL-terminated in so many bytes. */
   | { readonly kind: "text"; readonly bytes: number }
   /** Return addresses: i64 byte count, then so many u64. */
-  | { readonly kind: "stack"; readonly frames: number }
+  | { readonly kind: "stack"; readonly space: "kernel" | "user"; readonly frames: number }
   | { readonly kind: "struct"; readonly fields: readonly { name: string; type: DataType }[] }
   /** Kernel struct by name, or undefined: anything. */
   | { readonly kind: "pointer"; readonly to: string | undefined };
@@ -189,8 +189,11 @@ export class Types {
       case "cstr":
       case "text":
         return { kind: "text", bytes: number(defaultTextBytes, 1, textLimit) };
-      case "stack":
-        return { kind: "stack", frames: number(defaultFrames, 1, 127) };
+      case "kstack":
+      case "ustack": {
+        const space = probeName === "kstack" ? "kernel" : "user";
+        return { kind: "stack", space, frames: number(defaultFrames, 1, 127) };
+      }
       case "ptr":
       case "Struct": {
         const [to] = parameters;
@@ -201,7 +204,14 @@ export class Types {
         if (parameters[0] !== undefined) return this.resolve(parameters[0], module, depth + 1);
         break;
     }
-    const near = suggestions(name, [...Object.keys(ints), "bool", "cstr", "stack", "ptr"])[0];
+    const near = suggestions(name, [
+      ...Object.keys(ints),
+      "bool",
+      "cstr",
+      "kstack",
+      "ustack",
+      "ptr",
+    ])[0];
     throw new ProbeError(
       `${name} is no type that kymo knows${near === undefined ? "" : `; did you mean ${near}?`}`,
       place,
@@ -249,7 +259,7 @@ type TypeDeclaration = Extract<
 >;
 
 const supportedTypes =
-  "i8 … u64, bool, cstr<N>, stack<N>, ptr<name>, tuples, and objects or interfaces of these";
+  "i8 … u64, bool, cstr<N>, kstack<N>, ustack<N>, ptr<name>, tuples, and objects or interfaces of these";
 
 function isNumberLiteral(node: Node): boolean {
   return (
@@ -273,7 +283,7 @@ export function describeType(type: DataType): string {
     case "text":
       return `cstr<${type.bytes}>`;
     case "stack":
-      return `stack<${type.frames}>`;
+      return `${type.space === "kernel" ? "k" : "u"}stack<${type.frames}>`;
     case "pointer":
       return type.to === undefined ? "ptr" : `ptr<"${type.to}">`;
     case "struct":

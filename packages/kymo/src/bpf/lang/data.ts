@@ -64,7 +64,7 @@ function storeAt(
       return;
     }
     case "stack":
-      storeStack(l, value, type.frames, to, offset, node);
+      storeStack(l, value, type, to, offset, node);
       return;
     case "struct":
       storeStruct(l, value, layoutOf(type).fields, type, to, offset, node);
@@ -137,13 +137,13 @@ function partsOf(value: Value): Map<string, { value: Value; node?: Node }> | und
 export function storeStack(
   l: Lowering,
   value: Value,
-  frames: number,
+  { space, frames }: { readonly space: "kernel" | "user"; readonly frames: number },
   to: Expr,
   offset: number,
   node: Node,
 ): void {
   const { build } = l;
-  if (value.kind !== "stack")
+  if (value.kind !== "stack" || value.space !== space)
     fail(l, node, `expected a stack (kstack() or ustack()), found ${describe(value)}`);
   if (value.saved !== undefined) {
     const bytes = constant(8 + 8 * Math.min(frames, value.frames));
@@ -172,7 +172,7 @@ export function inferType(l: Lowering, value: Value): DataType | undefined {
     case "named":
       return { kind: "int", type: value.word.type };
     case "stack":
-      return { kind: "stack", frames: value.frames };
+      return { kind: "stack", space: value.space, frames: value.frames };
     case "optional":
       return value.decays ? inferType(l, value.value) : undefined;
     case "tuple": {

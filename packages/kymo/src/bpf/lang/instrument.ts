@@ -91,7 +91,7 @@ export function instrument(module: ParsedModule, session: string): Instrumented 
     if (eraseTypes(node, source, edits)) return;
     switch (node.type) {
       case "ImportDeclaration":
-        if (dropUnused(node, used, edits)) return;
+        if (dropUnused(node, used, source.text, edits)) return;
         imports.push(importOf(node.source));
         return;
       case "ExportAllDeclaration":
@@ -103,7 +103,8 @@ export function instrument(module: ParsedModule, session: string): Instrumented 
           return;
         }
         for (const [i, specifier] of node.specifiers.entries())
-          if (specifier.exportKind === "type") blankSpecifier(node.specifiers, i, edits);
+          if (specifier.exportKind === "type")
+            blankSpecifier(node.specifiers, i, source.text, edits);
         break;
       case "ImportExpression":
         edits.blank(node.start, node.start + "import".length);
@@ -184,6 +185,7 @@ function importOf(source: { value: string; start: number; end: number }): Import
 function dropUnused(
   node: Extract<Node, { type: "ImportDeclaration" }>,
   used: ReadonlySet<string>,
+  text: string,
   edits: Edits,
 ): boolean {
   const { specifiers } = node;
@@ -197,16 +199,21 @@ function dropUnused(
     return true;
   }
   for (const [i, specifier] of specifiers.entries())
-    if (unused[i] && specifier.type === "ImportSpecifier") blankSpecifier(specifiers, i, edits);
+    if (unused[i] && specifier.type === "ImportSpecifier")
+      blankSpecifier(specifiers, i, text, edits);
   return false;
 }
 
+/** With its comma. */
 function blankSpecifier(
   specifiers: readonly { start: number; end: number }[],
   i: number,
+  text: string,
   edits: Edits,
 ): void {
-  edits.blank(specifiers[i]!.start, specifiers[i + 1]?.start ?? specifiers[i]!.end);
+  const { start, end } = specifiers[i]!;
+  const comma = /^\s*,/.exec(text.slice(end))?.[0].length ?? 0;
+  edits.blank(start, specifiers[i + 1]?.start ?? end + comma);
 }
 
 function isMethod(parent: Node | undefined): boolean {

@@ -101,6 +101,7 @@ function ofKnown(l: Lowering, value: unknown, name: string, node: Node): Value {
     return { kind: "method", of: known(value), name, node };
   if (typeof value === "string" && name !== "length")
     return { kind: "method", of: known(value), name, node };
+  if (typeof value === "function") return callable(l, value, name, node);
   if (value === undefined || value === null)
     return fail(l, node, `${String(value)} has no ${name}`);
   const from = value as Record<string, unknown>;
@@ -200,4 +201,11 @@ function fromArray(l: Lowering, array: readonly unknown[], index: Value, node: N
   );
   const signed = numbers.some((one) => one! < 0n);
   return word(l.build.keep(expr), { bits: 64, signed });
+}
+
+/** Functions may have members that are functions, made by the module: Math.min. */
+function callable(l: Lowering, value: object, name: string, node: Node): Value {
+  const inner = (value as Record<string, unknown>)[name];
+  if (inner !== undefined) return known(inner);
+  return fail(l, node, `this function has no ${name}`);
 }

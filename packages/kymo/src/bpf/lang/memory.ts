@@ -47,7 +47,7 @@ export function readPlace(l: Lowering, place: Place): Value {
         bytes: type.bytes ?? defaultTextBytes,
       };
     case "stack":
-      return { kind: "stack", space: undefined, frames: type.frames, saved: plus(base, offset) };
+      return { kind: "stack", space: type.space, frames: type.frames, saved: plus(base, offset) };
     default:
       return place;
   }

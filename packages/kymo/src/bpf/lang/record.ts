@@ -89,7 +89,7 @@ export function encode(l: Lowering, value: Value, node: Node): Encoded {
           bytes,
           align: 8,
           field: (offset) => ({ type: kind, offset, bytes }),
-          write: (to, offset) => storeStack(l, value, value.frames, to, offset, node),
+          write: (to, offset) => storeStack(l, value, value, to, offset, node),
         },
       };
     }

@@ -182,7 +182,7 @@ function fieldOf(type: DataType, offset: number): Field {
     case "text":
       return { type: "text", offset, bytes: type.bytes };
     case "stack":
-      return { type: "kernel-stack", offset, bytes: 8 + 8 * type.frames };
+      return { type: `${type.space}-stack`, offset, bytes: 8 + 8 * type.frames };
     case "pointer":
       return { type: "uint", offset, bytes: 8 };
     case "struct":

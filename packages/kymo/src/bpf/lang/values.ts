@@ -5,11 +5,12 @@
 import type { Expr, IntType, LocalId, MemoryKind } from "../ir.ts";
 import { i64, u64 } from "../ir.ts";
 import type { CType, EventSchema } from "../schema.ts";
+import type { DataType } from "./data-type.ts";
 import type { FunctionRecord } from "./modules.ts";
 import type { Node } from "./syntax.ts";
 
 /** A type of memory: C's, or a saved stack. */
-export type MemoryType = CType | { readonly kind: "stack"; readonly frames: number };
+export type MemoryType = CType | (DataType & { readonly kind: "stack" });
 
 export interface Word {
   readonly kind: "word";
@@ -82,7 +83,7 @@ export interface ObjectValue {
 }
 export interface Stack {
   readonly kind: "stack";
-  readonly space: "kernel" | "user" | undefined;
+  readonly space: "kernel" | "user";
   readonly frames: number;
   /** undefined: of now. */
   readonly saved?: Expr;
