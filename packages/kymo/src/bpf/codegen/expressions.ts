@@ -464,7 +464,9 @@ export class Expressions {
     const builder = this.#builder;
     if (memory === "direct") {
       const address = this.address(expr.from, expr.offset);
-      builder.write({ op: "load", type, to, address });
+      // The kernel lets no probe write to its context.
+      const isConstant = expr.from.op === "context";
+      builder.write({ op: "load", type, to, address, isConstant });
       return;
     }
     // The helper zeroes what it could not read.

@@ -7,9 +7,10 @@ import os from "node:os";
 import type { Handler } from "../ir.ts";
 import { ProbeError, type Program } from "../program.ts";
 import { allocate } from "./allocate.ts";
-import { removeDead } from "./dead.ts";
+import { removeDead, removeDeadStores } from "./dead.ts";
 import { encode, type Isa, type StackLayout } from "./encode.ts";
 import { reachable, tidyBlocks } from "./flow.ts";
+import { forwardLocals } from "./forward.ts";
 import { lower } from "./lower.ts";
 import type { Code, Instruction } from "./machine.ts";
 
@@ -24,11 +25,14 @@ export interface CompileOptions {
 /** @throws ProbeError when the handler needs more stack than there is, or is too long. */
 export function compile(handler: Handler, options: CompileOptions = {}): Program {
   const isa = options.isa ?? isaOf(os.release());
-  const code = lower(handler, isa);
+  const code = lower(forwardLocals(handler), isa);
   tidyBlocks(code);
+  removeDeadStores(code);
   removeDead(code);
   tidyBlocks(code);
   allocate(code);
+  // Moves that vanished leave empty blocks.
+  tidyBlocks(code);
   const { layout, bytes } = placeOnStack(code);
   if (bytes > stackBytesMax) throw tooMuchStack(handler, code, layout, bytes);
   try {

@@ -17,6 +17,10 @@ const constantHelpers: ReadonlySet<number> = new Set([
   Helper.cgroup,
 ]);
 
+export function isConstantHelper(helper: number): boolean {
+  return constantHelpers.has(helper);
+}
+
 interface Entry {
   readonly reg: Reg;
   /**
@@ -67,7 +71,7 @@ export class Known {
 export function keyOf(expr: Expr): string | undefined {
   switch (expr.op) {
     case "call":
-      return constantHelpers.has(expr.helper) && expr.args.length === 0
+      return isConstantHelper(expr.helper) && expr.args.length === 0
         ? `call ${expr.helper}`
         : undefined;
     case "load": {

@@ -65,7 +65,14 @@ export type Instruction = (
     }
   | { readonly op: "negate"; readonly to: Reg; readonly from: Reg }
   | { readonly op: "extend"; readonly type: IntType; readonly to: Reg; readonly from: Reg }
-  | { readonly op: "load"; readonly type: IntType; readonly to: Reg; readonly address: Address }
+  /** `isConstant`: it gives the same wherever in the program it is done. */
+  | {
+      readonly op: "load";
+      readonly type: IntType;
+      readonly to: Reg;
+      readonly address: Address;
+      readonly isConstant?: boolean;
+    }
   | {
       readonly op: "store";
       readonly bytes: 1 | 2 | 4 | 8;

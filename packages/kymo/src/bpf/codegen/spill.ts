@@ -39,13 +39,17 @@ export class Spills {
         const to = written(instruction);
         if (to === undefined || !wanted.has(find(to))) continue;
         const group = groups.get(find(to)) ?? { definitions: [], isHard: false, place: undefined };
-        group.definitions.push(instruction);
+        const isOwnMove =
+          instruction.op === "move" &&
+          isRegister(instruction.from) &&
+          find(instruction.from) === find(to);
+        if (!isOwnMove) group.definitions.push(instruction);
         group.isHard ||= this.#temporaries.has(to);
         groups.set(find(to), group);
       }
     }
     for (const group of groups.values())
-      if (!canBeMadeAgain(group))
+      if (!canBeMadeAgain(group, (reg) => !wanted.has(find(reg))))
         group.place = this.#code.stack.push({ bytes: 8, name: undefined }) - 1;
     const groupOf = (reg: Reg) => groups.get(find(reg));
     for (const block of blocks) this.#rewrite(block, groupOf);
@@ -119,10 +123,12 @@ interface Group {
   place: StackPlace | undefined;
 }
 
-function canBeMadeAgain({ definitions }: Group): boolean {
+function canBeMadeAgain({ definitions }: Group, stays: (reg: Reg) => boolean): boolean {
   const [only] = definitions;
   if (only === undefined || definitions.length > 1) return false;
   if (only.op === "move") return !isRegister(only.from);
+  if (only.op === "load")
+    return only.isConstant === true && "base" in only.address && stays(only.address.base);
   return only.op === "wide" || only.op === "map" || only.op === "mapValue" || only.op === "frame";
 }
 
