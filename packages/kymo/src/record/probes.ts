@@ -34,6 +34,14 @@ export interface ProbeSession {
 }
 
 const costIntervalMs = 1000;
+const smallestRing = 65_536;
+const largestRing = 2 ** 30;
+
+/** Bytes of a ring of about so many MiB: the kernel wants a power of two, and pages may have 64 KiB. */
+export function ringBytes(megabytes: number): number {
+  const bytes = 2 ** Math.ceil(Math.log2(megabytes * 2 ** 20));
+  return Math.min(largestRing, Math.max(smallestRing, bytes));
+}
 
 /** The compiled programs as text. @throws UserError at the place in the user's file. */
 export async function dumpPrograms(input: ProbeInput): Promise<string> {

@@ -19,6 +19,8 @@ export interface RecordOptions {
   readonly seconds: number;
   readonly maxBytes: number;
   readonly quiet: boolean;
+  /** As the flag was given, for messages. */
+  readonly bufferMb: number;
   readonly version: string;
   readonly perf: Omit<PerfOptions, "pid" | "launched">;
   readonly probes?: ProbeInput | undefined;
@@ -94,7 +96,7 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
 function sayEnd(options: RecordOptions, end: Stopped, say: (text: string) => void): void {
   if (options.file !== undefined) say(summaryLine(options.file, end));
   if (end.lost > 0)
-    say(`  ${end.lost} events were lost: raise --buffer-mb (now ${options.perf.bufferMb})`);
+    say(`  ${end.lost} events were lost: raise --buffer-mb (now ${options.bufferMb})`);
   if (options.file !== undefined) say(`  next: kymo open ${options.file}`);
 }
 

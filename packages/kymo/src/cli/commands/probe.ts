@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { dumpPrograms, ringBytes } from "../../record/probes.ts";
 import { record } from "../../record/record.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
@@ -66,12 +67,11 @@ async function run(argv: readonly string[]): Promise<number> {
     files,
     argv: args,
     pid,
-    ringBytes: powerOfTwo(bufferMb * 2 ** 20),
+    ringBytes: ringBytes(bufferMb),
     measure: values["no-cost"] !== true && values.output !== undefined,
   };
   const view = viewOf(values);
   if (values.dump) {
-    const { dumpPrograms } = await import("../../record/probes.ts");
     console.log(await dumpPrograms(probes));
     return 0;
   }
@@ -83,6 +83,7 @@ async function run(argv: readonly string[]): Promise<number> {
       values.duration === undefined ? Infinity : inRange("--duration", values.duration, 0.001, 1e6),
     maxBytes: Infinity,
     quiet: values.quiet === true,
+    bufferMb,
     version,
     // What the probes' events need to have names: tasks and what they have mapped.
     perf: {
@@ -156,9 +157,4 @@ function sources(
     files: end < 0 ? positionals : positionals.slice(0, end),
     args: end < 0 ? [] : positionals.slice(end),
   };
-}
-
-/** The smallest power of two of at least so many bytes and a page: what the kernel takes. */
-function powerOfTwo(bytes: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(bytes, 65_536)));
 }

@@ -1,4 +1,5 @@
 import { cpus } from "node:os";
+import { ringBytes } from "../../record/probes.ts";
 import { record } from "../../record/record.ts";
 import { defaultBufferMb } from "../../sources/perf/options.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
@@ -84,6 +85,13 @@ async function run(argv: readonly string[]): Promise<number> {
   if (target.length === 0 && values.pid === undefined && !values.all)
     throw new UsageError("nothing to record: give a command, --pid N, or -a for the whole system");
   const view = viewOf(values);
+  const cpuCount = cpus().length;
+  const bufferMb = inRange(
+    "--buffer-mb",
+    values["buffer-mb"] ?? defaultBufferMb(cpuCount),
+    0.0625,
+    1024,
+  );
   const options = {
     file: values.output,
     command: target,
@@ -92,6 +100,7 @@ async function run(argv: readonly string[]): Promise<number> {
       values.duration === undefined ? Infinity : inRange("--duration", values.duration, 0.001, 1e6),
     maxBytes: values["max-size"] === undefined ? Infinity : parseSize(values["max-size"]),
     quiet: values.quiet === true,
+    bufferMb,
     version,
     perf: {
       sched: values["no-sched"] !== true,
@@ -99,19 +108,15 @@ async function run(argv: readonly string[]): Promise<number> {
       samples: values["no-samples"] !== true,
       counters: values["no-counters"] !== true,
       freq: inRange("--freq", values.freq, 1, 20_000),
-      bufferMb: inRange(
-        "--buffer-mb",
-        values["buffer-mb"] ?? defaultBufferMb(cpus().length),
-        0.0625,
-        1024,
-      ),
+      bufferMb,
       signals: true,
       all: values.all === true,
     },
     probes:
       values.probe.length === 0
         ? undefined
-        : { files: values.probe, pid: undefined, measure: true },
+        : // One ring for all CPUs.
+          { files: values.probe, measure: true, ringBytes: ringBytes(bufferMb * cpuCount) },
   };
   if (view !== undefined) {
     const { recordLive } = await import("../../live/record-live.ts");
