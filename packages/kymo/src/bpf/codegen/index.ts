@@ -13,6 +13,7 @@ import { reachable, tidyBlocks } from "./flow.ts";
 import { forwardLocals } from "./forward.ts";
 import { lower } from "./lower.ts";
 import type { Code, Instruction } from "./machine.ts";
+import { threadJumps } from "./thread.ts";
 
 /** Of a program's own, by the kernel's rule. */
 export const stackBytesMax = 512;
@@ -26,6 +27,8 @@ export interface CompileOptions {
 export function compile(handler: Handler, options: CompileOptions = {}): Program {
   const isa = options.isa ?? isaOf(os.release());
   const code = lower(forwardLocals(handler), isa);
+  tidyBlocks(code);
+  threadJumps(code);
   tidyBlocks(code);
   removeDeadStores(code);
   removeDead(code);

@@ -403,6 +403,12 @@ class Generator {
         right: this.#condition(depth - 1),
       };
     if (depth > 0 && kind === 3) return { op: "not", value: this.#condition(depth - 1) };
+    // The same few tests again and again, so that some are decided by earlier ones.
+    if (kind < 6 && this.#readable.length > 0) {
+      const local = this.#readable[random.below(Math.min(2, this.#readable.length))]!;
+      const operator = random.pick(["==", "!="] as const);
+      return compare(operator, false, { op: "local", local }, constant(BigInt(random.below(2))));
+    }
     if (kind < 9)
       return compare(
         random.pick(comparisons),
