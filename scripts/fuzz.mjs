@@ -3,6 +3,7 @@
  * with BPF_PROG_TEST_RUN; the interpreter of the IR must agree with all that load. Default: 100,000 programs.
  * Ends with status 1 when any differ, or more than 5 % are refused.
  */
+import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Fuzzer } from "../packages/kymo/src/bpf/codegen/testing/fuzz.ts";
 import { loadLibc } from "../packages/kymo/src/linux/libc.ts";
@@ -31,6 +32,8 @@ const fuzzer = new Fuzzer(await loadLibc());
 const refusals = new Map();
 let [done, agreed, differ, refused, instructions, unplaced] = [0, 0, 0, 0, 0, 0];
 for (; done < count && (until === undefined || Date.now() < until); done++) {
+  // Ctrl+C gets its turn.
+  if (done % 100 === 0) await setImmediate();
   const seed = from + done;
   const outcome = fuzzer.try(seed);
   if (outcome.kind === "agree") {
