@@ -201,4 +201,8 @@ export interface MapSpec {
   readonly valueBytes: number;
   /** Entries; of a ring: bytes, a power of two and of the page size. */
   readonly max: number;
+  /** Of an array of one: its value from the start. */
+  readonly contents?: Uint8Array;
+  /** Programs only read it, and the verifier knows what is there. With `contents`. */
+  readonly readOnly?: boolean;
 }

@@ -7,7 +7,7 @@
  *     sources/bpf/  drains the ring in the capture worker: records + sites ─► TraceSink; reads aggregations
  */
 import type { Handler, MapSpec, SourceAt, SourceFile } from "./ir.ts";
-import type { Site } from "./site.ts";
+import type { ForeignRecord, Site } from "./site.ts";
 
 /** Where a program is attached; one for each attach kind. Everything a user could get wrong was checked before. */
 export type AttachTarget =
@@ -98,6 +98,8 @@ export interface ProbeSet {
   readonly losses: MapSpec;
   /** What could not be had here and was left out, for the user. */
   readonly notes: readonly string[];
+  /** Instead of sites: all records of the ring are of this struct (objects of other compilers). */
+  readonly foreign?: ForeignRecord;
 }
 
 /** Instructions as the kernel takes them, but for file descriptors of maps and BTF ids of kernel functions. */

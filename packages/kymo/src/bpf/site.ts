@@ -160,3 +160,20 @@ export type Site = SiteBase &
         readonly values: readonly Value[];
       }
   );
+
+/**
+ * What the ring holds when another compiler made the program: one struct, without our header. A record without a time has
+ * that of its draining; without a thread it is on a track of the struct's name.
+ */
+export interface ForeignRecord {
+  readonly name: string;
+  readonly bytes: number;
+  /** ns of CLOCK_MONOTONIC; with `duration` (ns), the start of a slice. */
+  readonly time?: Field;
+  readonly duration?: Field;
+  readonly thread?: Field;
+  readonly process?: Field;
+  /** Names the event, in place of the struct's name. */
+  readonly label?: Field;
+  readonly args: readonly SiteArg[];
+}
