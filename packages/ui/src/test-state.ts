@@ -13,7 +13,10 @@ export interface TestState {
     readonly id: string;
     readonly y: number;
     readonly expanded: boolean;
+    readonly rows: readonly number[];
   }[];
+  /** Rows of the newest strip. */
+  readonly stripRows: readonly number[];
   /** Rows drawn, with their place on the page, for pointing at them. */
   readonly rows: readonly {
     readonly row: number;
@@ -81,7 +84,9 @@ export function shareTestState({ store, timeline }: Page): void {
           id: item.node.idText,
           y: top + item.y,
           expanded: item.expanded,
+          rows: item.bands.map(({ row }) => row),
         })),
+        stripRows: newest?.rows ?? [],
         rows: items.flatMap((item) =>
           item.bands.map(({ row, kind, y, height }) => ({
             row,
