@@ -172,22 +172,27 @@ test("an id of the thread is asked for once", () => {
   expect(calls).toEqual(["call 14"]);
 });
 
+const eight = [0, 1, 2, 3, 4, 5, 6, 7];
+const sumOfEight = eight.map(local).reduce((left, right) => ({
+  op: "binary",
+  operator: "+",
+  signed: false,
+  left,
+  right,
+}));
+
 test("what outlives calls and finds no register goes to the stack", () => {
-  const read: Statement[] = Array.from({ length: 8 }, (_, i) => ({
-    op: "assign",
-    local: i,
-    value: load(i * 8),
-  }));
-  const sum = Array.from({ length: 8 }, (_, i) => local(i)).reduce((left, right) => ({
-    op: "binary",
-    operator: "+",
-    signed: false,
-    left,
-    right,
-  }));
-  const program = compile(handlerOf([...read, { op: "eval", value: call(5) }, ...returns(sum)]));
-  // Four of the eight live in r6 … r9.
-  expect(program.stackBytes).toBe(32);
+  const draws: Statement[] = eight.map((n) => ({ op: "assign", local: n, value: call(7) }));
+  // The last one needs nothing; four of the others live in r6 … r9.
+  expect(compile(handlerOf([...draws, ...returns(sumOfEight)])).stackBytes).toBe(24);
+});
+
+test("what the event holds is read again instead", () => {
+  const reads: Statement[] = eight.flatMap((n): Statement[] => [
+    { op: "assign", local: n, value: load(n * 8) },
+    { op: "eval", value: call(7, local(n)) },
+  ]);
+  expect(compile(handlerOf([...reads, ...returns(sumOfEight)])).stackBytes).toBe(0);
 });
 
 test("too much on the stack names the largest variables", () => {
