@@ -51,7 +51,9 @@ const TRACKS_MS = 400;
 /** While a recording is watched: how often the page hears of its end, and at most of its tracks. */
 const APPENDED_MS = 50;
 const LIVE_TRACKS_MS = 200;
-/** Making the tree takes at most this part of the time, and the strips that pages ask for when they hear of more. */
+/** No less often, however long it takes: a busy machine makes everything look long. */
+const SLOWEST_TRACKS_MS = 500;
+/** Making the tree is to take at most this part of the time, and the strips that pages ask for when they hear of more. */
 const TREE_SHARE = 1 / 10;
 const STRIP_SHARE = 1 / 5;
 /** Facts of tracks that are otherwise the same are told again after so long. */
@@ -223,7 +225,8 @@ export class Engine {
     const at = performance.now();
     if (now || at - this.#tracksAt >= this.#tracksEveryMs) {
       this.#tellTracks(open, now || at - this.#treeAt >= FACTS_MS);
-      this.#tracksEveryMs = Math.max(LIVE_TRACKS_MS, (performance.now() - at) / TREE_SHARE);
+      const wantedMs = (performance.now() - at) / TREE_SHARE;
+      this.#tracksEveryMs = Math.min(SLOWEST_TRACKS_MS, Math.max(LIVE_TRACKS_MS, wantedMs));
     } else if (at - this.#appendedAt >= this.#appendedEveryMs) this.#tellAppended(open);
     // What has been told of the end may be all there is to tell for long, but the tree was not looked at yet.
     this.#tellLater(open, this.#appendedEveryMs);
