@@ -113,6 +113,8 @@ export interface Program {
   /** Ascending: from this instruction on, until the next entry. */
   readonly lines: readonly { readonly instruction: number; readonly at: SourceAt }[];
   readonly stackBytes: number;
+  /** Where each function begins, ascending from 0, of a program of several: the kernel wants to know which may be called back. */
+  readonly functions?: readonly { readonly instruction: number; readonly name: string }[];
 }
 
 /** An error of the user's, at a place in the user's file. */

@@ -19,6 +19,7 @@ const Command = {
   objectInfoByFd: 15,
   rawTracepointOpen: 17,
   btfLoad: 18,
+  mapFreeze: 22,
   mapLookupBatch: 24,
   linkCreate: 28,
   enableStats: 32,
@@ -55,6 +56,9 @@ export const AttachType = {
   uprobeSession: 57,
 } as const;
 
+/** Bit of `flags` of a map that programs only read. */
+export const mapReadOnlyProgram = 128;
+
 /** Bit of `flags` of a program that may sleep. */
 export const programSleepable = 16;
 
@@ -89,6 +93,9 @@ export interface ProgramDefinition {
   /** BTF id of what it is attached to. */
   readonly attachBtfId?: number;
   readonly flags?: number;
+  /** BTF that was loaded, and pairs of u32: a function's first instruction and its id there. */
+  readonly btf?: number;
+  readonly functions?: Uint32Array;
 }
 
 export interface TestRun {
@@ -186,7 +193,22 @@ export class Bpf {
     if (log !== undefined) attr.u32(24, 1).u32(28, log.byteLength).pointer(32, this.#libc, log);
     attr.u32(44, program.flags ?? 0).name(48, program.name);
     attr.u32(68, program.attachType ?? 0).u32(108, program.attachBtfId ?? 0);
+    if (program.btf !== undefined && program.functions !== undefined) {
+      const { buffer, byteOffset, byteLength, length } = program.functions;
+      attr
+        .u32(72, program.btf)
+        .u32(76, 8)
+        .u32(88, length / 2);
+      attr.pointer(80, this.#libc, new Uint8Array(buffer, byteOffset, byteLength));
+    }
     return this.#libc.bpf(Command.programLoad, attr.bytes);
+  }
+
+  /** Hands types to the kernel, for programs to be described by. @returns a descriptor. */
+  loadBtf(btf: Uint8Array): number {
+    const attr = new Attributes();
+    attr.pointer(0, this.#libc, btf).u32(16, btf.byteLength);
+    return this.#call(Command.btfLoad, attr, "bpf(load BTF)");
   }
 
   /** Attaches a raw tracepoint program; without a name, a BTF-typed one (its BTF id says where). @returns the link. */
@@ -224,6 +246,13 @@ export class Bpf {
       attr.u32(40, given.context.byteLength).pointer(48, this.#libc, given.context);
     this.#call(Command.programTestRun, attr, "bpf(run the program)");
     return { result: attr.view.getUint32(4, true), ns: attr.view.getUint32(36, true) };
+  }
+
+  /** From now on nobody writes to the map but programs, and those only where its flags let them. */
+  freeze(map: number): void {
+    const attr = new Attributes();
+    attr.u32(0, map);
+    this.#call(Command.mapFreeze, attr, "bpf(freeze the map)");
   }
 
   /** The kernel's `bpf_prog_info`, `bpf_map_info` or `bpf_link_info`, into `info`. */

@@ -117,6 +117,11 @@ export class Btf {
     this.endId = this.firstId + this.#starts.length;
   }
 
+  /** The text at an offset of the strings: sections beside BTF refer to it. */
+  text(offset: number): string {
+    return this.#string(offset);
+  }
+
   /** `BtfKind`; void for ids that don't exist. */
   kind(id: number): number {
     return (this.#word(id, 1) >>> 24) & 0x1f;

@@ -10,9 +10,10 @@ import { explainRefusal } from "../codegen/verifier-log.ts";
 import type { Handler, MapKind, MapSpec } from "../ir.ts";
 import { type Probe, ProbeError, type ProbeSet, type Program } from "../program.ts";
 import { type AttachContext, type AttachFeatures, type Way, wayTo } from "./attach.ts";
-import { Bpf, BpfError, MapType } from "./bpf.ts";
+import { Bpf, BpfError, MapType, mapReadOnlyProgram } from "./bpf.ts";
 import { type Btf, BtfKind } from "./btf.ts";
 import { Features, rightsFix } from "./features.ts";
+import { functionInfo, functionTypes } from "./function-types.ts";
 import { kernelTypes } from "./vmlinux.ts";
 
 export interface ProbeStats {
@@ -163,18 +164,26 @@ export class LoadedSession {
 
   #createMap(libc: Libc, map: MapSpec, max: number = map.max): void {
     if (this.#maps.has(map)) return;
-    const { kind, name, keyBytes, valueBytes } = map;
-    const definition = { type: mapTypes[kind], name, keyBytes, valueBytes, max };
+    const fd = this.#newMap(libc, map, max);
+    this.#maps.set(map, fd);
+    if (map.contents === undefined) return;
+    this.#bpf.update(fd, new Uint8Array(map.keyBytes), map.contents);
+    if (map.readOnly === true) this.#bpf.freeze(fd);
+  }
+
+  #newMap(libc: Libc, map: MapSpec, max: number): number {
+    const { kind, name, keyBytes, valueBytes, readOnly } = map;
+    const flags = readOnly === true ? mapReadOnlyProgram : 0;
+    const definition = { type: mapTypes[kind], name, keyBytes, valueBytes, max, flags };
     try {
-      this.#maps.set(map, this.#bpf.createMap(definition));
-      return;
+      return this.#bpf.createMap(definition);
     } catch (error) {
       if (!(error instanceof BpfError) || !noRights(error)) throw error;
     }
     // Before Linux 5.11 maps count as locked memory, of which there are 64 KiB.
     libc.unlimit(RLIMIT_MEMLOCK);
     try {
-      this.#maps.set(map, this.#bpf.createMap(definition));
+      return this.#bpf.createMap(definition);
     } catch (error) {
       if (!(error instanceof BpfError) || !noRights(error)) throw error;
       const message = `probes are not available here: ${error.message}`;
@@ -191,12 +200,17 @@ export class LoadedSession {
     }
     const instructions = this.#linked(probe, program);
     const { type, attachType, attachBtfId, flags } = way;
-    const { name } = program;
+    const { name, functions } = program;
+    let btf: number | undefined;
     try {
+      if (functions !== undefined) btf = this.#bpf.loadBtf(functionTypes(functions));
       const fd = this.#bpf.load({
         type,
         name,
         instructions,
+        ...(btf === undefined || functions === undefined
+          ? {}
+          : { btf, functions: functionInfo(functions) }),
         ...(attachType === undefined ? {} : { attachType }),
         ...(attachBtfId === undefined ? {} : { attachBtfId }),
         ...(flags === undefined ? {} : { flags }),
@@ -207,12 +221,14 @@ export class LoadedSession {
       // The verifier has words for what it refuses; the rest (rights, an attach type the kernel lacks) is an errno.
       if (error.log.trim() !== "") throw explainRefusal(error.log, program, probe.handler);
       throw atProbe(probe, error.message, noRights(error) ? rightsFix() : undefined);
+    } finally {
+      if (btf !== undefined) this.#bpf.close(btf); // the program holds what it needs of it
     }
   }
 
   /** The instructions with what only this session knows: descriptors of its maps, ids of kernel functions. */
   #linked({ handler }: Probe, program: Program): Uint8Array {
-    const instructions = program.instructions.slice();
+    const instructions = Uint8Array.from(program.instructions);
     const view = new DataView(instructions.buffer);
     const setImmediate = (instruction: number, value: number): void =>
       view.setInt32(8 * instruction + 4, value, true);
