@@ -56,9 +56,16 @@ export class Expressions {
 
   assign(local: LocalId, value: Expr): void {
     const constant = this.constant(value);
-    if (constant !== undefined && this.#ranges.assignments(local) === 1)
+    const isOnly = this.#ranges.assignments(local) === 1;
+    const key = isOnly && value.op !== "mapValue" ? keyOf(value) : undefined;
+    if (constant !== undefined && isOnly) {
       this.#constants.set(local, constant);
-    else this.into(value, this.local(local));
+    } else if (key !== undefined && this.known.find(key) === undefined) {
+      this.#compute(value, this.local(local));
+      this.known.add(key, this.local(local), value);
+    } else {
+      this.into(value, this.local(local));
+    }
     this.known.afterAssignment(local);
   }
 
