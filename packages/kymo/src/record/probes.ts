@@ -101,6 +101,7 @@ export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession>
         ringBytes: session.ringBytes,
         lossesFd: session.lossesFd,
         maps: session.maps,
+        ...(set.foreign === undefined ? {} : { foreign: set.foreign }),
       },
       begin: (onCosts) =>
         inWordsNow(input, () => {

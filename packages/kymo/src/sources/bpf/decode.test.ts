@@ -29,7 +29,13 @@ function decode(
   });
   const source = new MemorySource(-1, records);
   const merger = new TimeMerger(
-    [{ source, time: BpfDecoder.time, handle: (from, ts) => decoder.record(from, ts) }],
+    [
+      {
+        source,
+        time: (from, hi, lo) => decoder.time(from, hi, lo),
+        handle: (from, ts) => decoder.record(from, ts),
+      },
+    ],
     originNs,
   );
   merger.drain(Infinity);
@@ -388,6 +394,38 @@ describe("values", () => {
       "",
       "\ufffd",
     ]);
+  });
+});
+
+describe("records of other compilers", () => {
+  const record = (fill: (view: DataView) => void): Uint8Array => {
+    const bytes = new Uint8Array(32);
+    fill(new DataView(bytes.buffer));
+    return bytes;
+  };
+  const foreign = { name: "event", bytes: 32, args: [{ key: "n", value: u32At(20) }] };
+
+  test("with a time and a thread they are events of that thread, with a duration slices", () => {
+    const records = [
+      record((view) => {
+        view.setBigUint64(0, originNs + 50n, true);
+        view.setBigUint64(8, 7n, true);
+        view.setUint32(16, 7, true);
+        view.setUint32(20, 3, true);
+      }),
+    ];
+    const placed = { ...foreign, time: u64At(0), thread: u32At(16) };
+    expect(decode([], records, { foreign: placed }).lines).toEqual([
+      "50 instant alice: event {n=3}",
+    ]);
+    const long = { ...placed, duration: u64At(8) };
+    expect(decode([], records, { foreign: long }).lines).toEqual(["50 slice alice: event 7 {n=3}"]);
+  });
+
+  test("without, they are on a track of their name, when they are drained", () => {
+    const { lines, decoder } = decode([], [record(() => {}), new Uint8Array(24)], { foreign });
+    expect(lines).toEqual(["0 instant event: event {n=0}"]);
+    expect(decoder.malformed).toBe(1);
   });
 });
 

@@ -14,6 +14,7 @@ import {
 } from "@kymo/trace";
 import {
   type Field,
+  type ForeignRecord,
   recordAt,
   recordHeaderBytes,
   type Site,
@@ -36,6 +37,11 @@ export interface DecoderOptions {
   onPrint?(ts: Ns, text: string): void;
 }
 
+interface DecodedSite {
+  /** A record is at least so long. */
+  readonly bytes: number;
+  readonly handle: Handle;
+}
 type Handle = (bytes: RecordBytes, at: number, ts: Ns) => void;
 type SiteOf<Kind extends Site["kind"]> = Extract<Site, { readonly kind: Kind }>;
 type PointSite = SiteOf<"instant" | "begin" | "end">;
@@ -55,7 +61,12 @@ export class BpfDecoder {
   readonly values: Values;
   readonly #stacks: StackReader;
   readonly #types = new Map<string, EventTypeId>();
-  readonly #sites: { readonly bytes: number; readonly handle: Handle }[] = [];
+  readonly #sites: DecodedSite[] = [];
+  /** Records have no header, and are all of this kind. */
+  readonly #foreign: DecodedSite | undefined;
+  readonly #timeOf: Read<number> | undefined;
+  /** Of the last round: the time of records that have none. */
+  #roundNs = 0 as Ns;
 
   constructor(context: CaptureContext, request: ProbeRequest, options: DecoderOptions) {
     const { sink, symbols } = context;
@@ -68,6 +79,15 @@ export class BpfDecoder {
     for (const type of request.eventTypes) this.#types.set(type.name, sink.eventType(type));
     for (const site of request.sites)
       this.#sites[site.id] = { bytes: site.bytes, handle: this.#handlerOf(site) };
+    const { foreign } = request;
+    if (foreign === undefined) return;
+    this.#foreign = { bytes: foreign.bytes, handle: this.#foreignHandler(foreign) };
+    this.#timeOf =
+      foreign.time === undefined ? undefined : readTime(foreign.time.offset, context.originNs);
+  }
+
+  round(ts: Ns): void {
+    this.#roundNs = ts;
   }
 
   /** Events on tracks that were one too many. */
@@ -75,8 +95,16 @@ export class BpfDecoder {
     return this.#tracks.beyondLimit;
   }
 
-  /** Time of the source's current record; −Infinity for one too short to have one: it is found malformed at once. */
-  static time(source: RecordSource, originHi: number, originLo: number): Ns {
+  /**
+   * Time of the source's current record, ns since the origin. −Infinity for one too short to have one: it is found malformed
+   * at once; and for one whose kind has none.
+   */
+  time(source: RecordSource, originHi: number, originLo: number): Ns {
+    const foreign = this.#foreign;
+    if (foreign !== undefined)
+      return source.size < foreign.bytes || this.#timeOf === undefined
+        ? (-Infinity as Ns)
+        : (this.#timeOf(source.bytes, source.at) as Ns);
     if (source.size < recordHeaderBytes) return -Infinity as Ns;
     const { u32 } = source.bytes;
     const word = (source.at >> 2) + timeWord;
@@ -85,13 +113,50 @@ export class BpfDecoder {
 
   record(source: RecordSource, ts: Ns): void {
     const { bytes, at, size } = source;
-    const site = size < recordHeaderBytes ? undefined : this.#sites[bytes.u32[at >> 2]!];
+    const site =
+      this.#foreign ?? (size < recordHeaderBytes ? undefined : this.#sites[bytes.u32[at >> 2]!]);
     if (site === undefined || size < site.bytes) {
       this.malformed++;
       return;
     }
     this.events++;
-    site.handle(bytes, at, ts);
+    site.handle(bytes, at, ts === -Infinity ? this.#roundNs : ts);
+  }
+
+  /** Records of another compiler's programs: an instant, or a slice where they say how long it was. */
+  #foreignHandler(record: ForeignRecord): Handle {
+    const sink = this.#sink;
+    const site: Site = {
+      id: 0,
+      bytes: record.bytes,
+      label: record.name,
+      kind: "instant",
+      track: { kind: "named", name: record.name, under: "host" },
+      name: record.label ?? { type: "const-text", value: record.name },
+      category: "",
+      args: record.args,
+      ...(record.process === undefined ? {} : { pid: record.process }),
+    };
+    const parts = this.#parts(site);
+    const { name, category, args } = parts;
+    const track =
+      record.thread === undefined
+        ? parts.track
+        : this.#tracks.thread(
+            readNumber(record.thread),
+            record.process === undefined ? undefined : readNumber(record.process),
+          );
+    const duration =
+      record.time === undefined || record.duration === undefined
+        ? undefined
+        : readNumber(record.duration);
+    if (duration === undefined)
+      return (bytes, at, ts) =>
+        sink.instant(track(bytes, at), ts, name(bytes, at), category, args(bytes, at));
+    return (bytes, at, ts) => {
+      const ns = Math.max(0, duration(bytes, at)) as Ns;
+      sink.slice(track(bytes, at), ts, ns, name(bytes, at), category, args(bytes, at));
+    };
   }
 
   #handlerOf(site: Site): Handle {

@@ -24,7 +24,7 @@ export interface InputOptions extends DecoderOptions {
 
 export class BpfInput implements ExtraInput {
   readonly source: BpfRing;
-  readonly time: MergeInput["time"] = BpfDecoder.time;
+  readonly time: MergeInput["time"];
   readonly handle: MergeInput["handle"];
   readonly #sink: TraceSink;
   readonly #host: TrackId;
@@ -47,6 +47,7 @@ export class BpfInput implements ExtraInput {
     this.#options = options;
     const decoder = new BpfDecoder(context, request, options);
     this.#decoder = decoder;
+    this.time = (source, hi, lo) => decoder.time(source, hi, lo);
     this.handle = (source, ts) => decoder.record(source, ts);
     const bpf = new Bpf(context.libc);
     this.#losses = new Losses(bpf, context.sink, request.lossesFd, request.sites);
@@ -61,6 +62,7 @@ export class BpfInput implements ExtraInput {
   }
 
   round(ts: Ns): void {
+    this.#decoder.round(ts);
     this.#losses.round(ts);
     if (this.#options.drawn) this.#aggregations.round(ts);
   }

@@ -1,7 +1,7 @@
 /** What the capture worker is given of a probe session: plain data. File descriptors are the process's, not a thread's. */
 import type { MapSpec } from "../../bpf/ir.ts";
 import type { Aggregation, ProbeSet } from "../../bpf/program.ts";
-import type { Site } from "../../bpf/site.ts";
+import type { ForeignRecord, Site } from "../../bpf/site.ts";
 
 /** The descriptor of each map. Sites and aggregations of the same message name maps by the same objects. */
 export type MapDescriptors = ReadonlyMap<MapSpec, number>;
@@ -15,6 +15,8 @@ export interface ProbeRequest {
   /** Array map of u64 by site. */
   readonly lossesFd: number;
   readonly maps: MapDescriptors;
+  /** Instead of sites: every record is of this struct. */
+  readonly foreign?: ForeignRecord;
 }
 
 /** What the programs of one probe have cost, by the kernel's own count. */

@@ -41,7 +41,7 @@ export class ProbeTracks {
       case "thread":
         return selector.tid === undefined
           ? this.#currentThread(site)
-          : this.#thread(readNumber(selector.tid), undefined);
+          : this.thread(readNumber(selector.tid), undefined);
       case "process":
         return this.#process(
           selector.pid === undefined ? this.pid(site) : readNumber(selector.pid),
@@ -88,10 +88,11 @@ export class ProbeTracks {
     const cpu = site.cpu === undefined ? undefined : this.cpu(site.cpu);
     const pid = site.pid === undefined ? undefined : readNumber(site.pid);
     const tid: Read<number> = ({ u32 }, at) => u32[(at >> 2) + tidWord]!;
-    return this.#thread(tid, pid, cpu);
+    return this.thread(tid, pid, cpu);
   }
 
-  #thread(
+  /** Of the thread with that id; of the CPU, or of idle time, for id 0. */
+  thread(
     tidOf: Read<number>,
     pidOf: Read<number> | undefined,
     idle?: Read<TrackId>,
