@@ -11,7 +11,7 @@ import { sortedOrder } from "./sort.ts";
 const FIRST_BLOCK = 8;
 const LAST_BLOCK = 16_384;
 /** A drained block of up to so many events is filled again: a live trace drains many times a second. */
-const REUSED_BLOCK = 2048;
+const REUSED_BLOCK = 4096;
 
 export class PendingBlock {
   length = 0;
@@ -115,14 +115,14 @@ export class Pending {
       const block = blocks[b]!;
       const end = firstAtLeast(block.ts, block.length, limit);
       if (end > 0) take(block, undefined, 0, end);
-      if (end === block.length && blocks.length === 1 && block.capacity <= REUSED_BLOCK) {
-        block.length = 0;
-        this.length = 0;
-        this.#lastTs = -Infinity;
-        return;
-      }
       blocks[b] = EMPTY_BLOCK;
       this.length -= end;
+      if (this.length === 0 && block.capacity <= REUSED_BLOCK) {
+        block.length = 0;
+        rest = [block];
+        this.#lastTs = -Infinity;
+        break;
+      }
       if (end === block.length) continue;
       if (end > 0) keepFrom(block, end);
       rest = [block, ...blocks.slice(b + 1)];
