@@ -27,6 +27,9 @@ export function layout(code: Code): Block[] {
       const ready: Block[] = candidates
         .filter((to) => isReady(to, placed, forward))
         .sort((a, b) => a.id - b.id);
+      // "Any of these bits" is the one test without an inverse: what it doesn't lead to must follow.
+      if (block.end.op === "branch" && block.end.operator === "&" && ready[0] === block.end.yes)
+        ready.reverse();
       const follow: Block | undefined = ready[0] ?? candidates[0];
       for (const other of candidates) if (other !== follow) waiting.push(other);
       if (follow !== undefined && ready.length === 0 && waiting.length > 0) {

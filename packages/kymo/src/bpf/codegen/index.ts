@@ -13,7 +13,7 @@ import { reachable, tidyBlocks } from "./flow.ts";
 import { forwardLocals } from "./forward.ts";
 import { lower } from "./lower.ts";
 import type { Code, Instruction } from "./machine.ts";
-import { threadJumps } from "./thread.ts";
+import { hoistConstants, threadJumps } from "./thread.ts";
 
 /** Of a program's own, by the kernel's rule. */
 export const stackBytesMax = 512;
@@ -29,6 +29,7 @@ export function compile(handler: Handler, options: CompileOptions = {}): Program
   const code = lower(forwardLocals(handler), isa);
   tidyBlocks(code);
   threadJumps(code);
+  hoistConstants(code);
   tidyBlocks(code);
   removeDeadStores(code);
   removeDead(code);

@@ -75,3 +75,25 @@ function asksTheSame(a: Branch, b: Branch): boolean {
     a.right.imm === b.right.imm
   );
 }
+
+/**
+ * A choice between a constant and something as short: the constant is there before the test, and one arm is gone.
+ *
+ *     if (c) x = 1 else x = 2        becomes        x = 1; if (!c) x = 2
+ */
+export function hoistConstants(code: Code): void {
+  for (const block of reachable(code)) {
+    const { end } = block;
+    if (end.op !== "branch") continue;
+    const [first, ...more] = end.yes.instructions;
+    const [other, ...others] = end.no.instructions;
+    const isShort = more.length === 0 && others.length === 0;
+    if (!isShort || first?.op !== "move" || other?.op !== "move") continue;
+    if (isRegister(first.from) || isRegister(other.from) || first.to !== other.to) continue;
+    if (end.yes.end.op !== "jump" || end.no.end.op !== "jump") continue;
+    if (end.yes.end.to !== end.no.end.to || first.to === end.left || first.to === end.right)
+      continue;
+    block.instructions.push(first);
+    block.end = { ...end, yes: end.yes.end.to };
+  }
+}
