@@ -121,6 +121,7 @@ export class Features {
         ? answer
         : {
             ...answer,
+            reason: `this kernel lets no program onto its functions' entries (${answer.reason})`,
             fix: "use a tracepoint, a raw tracepoint or a syscall probe: kymo probe --list",
           };
     });

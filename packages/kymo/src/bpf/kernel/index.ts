@@ -14,7 +14,7 @@ import { anySyscallSchema, type SyscallMachine, syscallSchema } from "./syscalls
 import { rawTracepointSchema, tracepointSchema } from "./tracepoints.ts";
 import { uprobeSchema } from "./uprobes.ts";
 import { usdtSchema } from "./usdt.ts";
-import { kernelTypes } from "./vmlinux.ts";
+import { kernelTypes, moduleTypes } from "./vmlinux.ts";
 
 /** @throws Error on machines whose registers are not known here. */
 export async function openKernel(libc: Libc): Promise<Kernel> {
@@ -38,7 +38,7 @@ export async function openKernel(libc: Libc): Promise<Kernel> {
       if (!mounted.ok) return { missing: mounted.reason, fix: mounted.fix };
       return tracepointSchema(mounted.path, category, event, types);
     },
-    rawTracepoint: (event) => rawTracepointSchema(event, types),
+    rawTracepoint: (event) => rawTracepointSchema(event, types, moduleTypes),
     syscall: (name, at) => syscallSchema(name, at, machine()),
     anySyscall: (at) => anySyscallSchema(at, machine()),
     kprobe: (symbol, at) =>
@@ -67,6 +67,12 @@ function missing(feature: Feature & { readonly ok: false }): Missing {
   return { missing: reason, ...(fix === undefined ? {} : { fix }) };
 }
 
+/** The kernel's own, then those of modules: they are read when they are asked for. */
+function* typesOf(kernel: BtfTypes): Generator<BtfTypes> {
+  yield kernel;
+  yield* moduleTypes();
+}
+
 /** `task_struct`, also with `struct`, `union` or `enum` before it. */
 function typeByName(name: string, types: BtfTypes | undefined): CType | Missing {
   if (types === undefined)
@@ -76,8 +82,11 @@ function typeByName(name: string, types: BtfTypes | undefined): CType | Missing 
     };
   const plain = name.replace(/^(struct|union|enum)\s+/, "");
   const { struct, union, typedef } = BtfKind;
-  const id = types.btf.find(plain, struct, union, BtfKind.enum, BtfKind.enum64, typedef);
-  if (id !== 0) return types.type(id);
+  const kinds = [struct, union, BtfKind.enum, BtfKind.enum64, typedef];
+  for (const one of typesOf(types)) {
+    const id = one.btf.find(plain, ...kinds);
+    if (id !== 0) return one.type(id);
+  }
   const names = function* (): Generator<string> {
     for (const one of types.btf.named(struct, union, typedef)) yield one.name;
   };

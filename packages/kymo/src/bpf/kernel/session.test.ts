@@ -7,7 +7,12 @@ import { testNeeding } from "../../testing/capability.ts";
 import type { AttachTarget } from "../program.ts";
 import { isMissing } from "../schema.ts";
 import { openKernel } from "./index.ts";
-import { type Counting, type CountingSession, loadCounting } from "./testing/counting.ts";
+import {
+  type Counting,
+  type CountingSession,
+  loadCounting,
+  loadCountingWith,
+} from "./testing/counting.ts";
 
 const bpfTest = testNeeding("linux", "root", "bpf");
 
@@ -160,6 +165,24 @@ bpfTest("what can't be attached is an error in words, and nothing stays attached
     const { runs } = read();
     openFile();
     expect(read().runs).toBe(runs);
+  } finally {
+    session.close();
+  }
+});
+
+bpfTest("runs and their time are counted when the session measures", async () => {
+  const libc = await loadLibc();
+  const target: AttachTarget = { kind: "raw-tracepoint", event: "sys_enter", btf: true };
+  const counting = { target, process: process.pid };
+  const { session } = loadCountingWith(libc, { measure: true }, counting);
+  try {
+    session.attach();
+    openFile();
+    session.detach();
+    const [stats] = session.stats();
+    expect(stats?.label).toBe("raw-tracepoint");
+    expect(stats?.runs).toBeGreaterThan(0);
+    expect(stats?.ns).toBeGreaterThan(0);
   } finally {
     session.close();
   }

@@ -114,6 +114,7 @@ function directories(path: string): string[] {
 export function rawTracepointSchema(
   event: string,
   types: BtfTypes | undefined,
+  modules: () => Iterable<BtfTypes> = () => [],
 ): EventSchema | Missing {
   const label = `rawTracepoint:${event}`;
   if (types === undefined) {
@@ -122,14 +123,27 @@ export function rawTracepointSchema(
     const notes = ["this kernel has no BTF: arguments are numbers without types"];
     return { label, target, fields, notes };
   }
-  const parameters = rawTracepointParameters(types.btf, event);
-  if (parameters === undefined) {
-    const near = suggestions(event, rawTracepoints(types.btf));
-    return { missing: `this kernel has no raw tracepoint ${event}`, suggestions: near };
+  const own = typedRawTracepoint(event, types, "direct");
+  if (own !== undefined) return own;
+  // A module's: programs are bound to the kernel's types only, so there its pointers are read like any address.
+  for (const module of modules()) {
+    const found = typedRawTracepoint(event, module, "kernel");
+    if (found !== undefined) return found;
   }
+  const near = suggestions(event, rawTracepoints(types.btf));
+  return { missing: `this kernel has no raw tracepoint ${event}`, suggestions: near };
+}
+
+function typedRawTracepoint(
+  event: string,
+  types: BtfTypes,
+  pointee: "direct" | "kernel",
+): EventSchema | undefined {
+  const parameters = rawTracepointParameters(types.btf, event);
+  if (parameters === undefined) return undefined;
   return {
-    label,
-    target: { kind: "raw-tracepoint", event, btf: true },
+    label: `rawTracepoint:${event}`,
+    target: { kind: "raw-tracepoint", event, btf: pointee === "direct" },
     fields: parameters.map(({ name, type: id }, index) => {
       const type = types.type(id);
       const int =
@@ -142,7 +156,7 @@ export function rawTracepointSchema(
         name: name === "" ? String(index) : name,
         type,
         access: { how: "load", offset: 8 * index, type: int },
-        pointee: "direct",
+        pointee,
       };
     }),
     notes: [],

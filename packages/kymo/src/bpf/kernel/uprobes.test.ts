@@ -154,6 +154,11 @@ bpfTest("one link is on many functions", () => {
   expect(count({ target: uprobeOf("wor*") }).runs).toBe(4);
 });
 
+bpfTest("only the process that was asked for", () => {
+  const work = uprobeOf("work");
+  expect(count({ target: { ...work, pid: process.pid } }).runs).toBe(0);
+});
+
 bpfTest("a line's code runs the program", () => {
   expect(count({ target: uprobeOf(`target.c:${lineOf("id += 100")}`) }).runs).toBe(2);
 });

@@ -1,9 +1,9 @@
-/** The running kernel's own types, read once for the process. */
-import { readFileSync } from "node:fs";
+/** The types of the running kernel and its modules, read once for the process. */
+import { readdirSync, readFileSync } from "node:fs";
 import { Btf } from "./btf.ts";
 import { BtfTypes } from "./btf-types.ts";
 
-const path = "/sys/kernel/btf/vmlinux";
+const directory = "/sys/kernel/btf";
 let known: BtfTypes | "none" | undefined;
 
 /** @returns undefined where the kernel has no BTF, or of a kind from the future. */
@@ -14,8 +14,27 @@ export function kernelTypes(): BtfTypes | undefined {
 
 function read(): BtfTypes | undefined {
   try {
-    return new BtfTypes(new Btf(readFileSync(path)));
+    return new BtfTypes(new Btf(readFileSync(`${directory}/vmlinux`)));
   } catch {
     return undefined; // without types, raw tracepoints give plain numbers: the schemas' notes say so
+  }
+}
+
+const modules = new Map<string, BtfTypes>();
+
+/** Types of each loaded module, which go on from the kernel's. For what the kernel itself doesn't have. */
+export function* moduleTypes(): Generator<BtfTypes> {
+  const kernel = kernelTypes();
+  if (kernel === undefined) return;
+  for (const name of readdirSync(directory)) {
+    if (name === "vmlinux") continue;
+    let types = modules.get(name);
+    try {
+      types ??= new BtfTypes(new Btf(readFileSync(`${directory}/${name}`), kernel.btf));
+    } catch {
+      continue; // unloaded just now, or made for another kernel
+    }
+    modules.set(name, types);
+    yield types;
   }
 }

@@ -200,7 +200,7 @@ function filesOfFive(cursor: Cursor, sections: LineSections, isLong: boolean): s
       content: cursor.uleb(),
       form: cursor.uleb(),
     }));
-    const count = Math.min(cursor.uleb(), filesLimit);
+    const count = formats.length === 0 ? 0 : Math.min(cursor.uleb(), filesLimit);
     const entries: { name: string; directory: number }[] = [];
     for (let i = 0; i < count && cursor.at < cursor.end; i++) {
       const entry = { name: "", directory: 0 };
