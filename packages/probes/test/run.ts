@@ -1,0 +1,89 @@
+/** A shipped probe on a real workload: through the built command line, and its trace through SQL. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const kymo =
+  process.env["KYMO"] ?? fileURLToPath(new URL("../../kymo/bin/kymo.mjs", import.meta.url));
+export const probeFile = (name: string): string =>
+  fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url));
+
+export interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Rows of a query over the trace. */
+  query(sql: string): Record<string, unknown>[];
+  /** The first column of the first row, as a number. */
+  count(sql: string): number;
+}
+
+/** A folder of the test's own; call `clean` after. */
+export class Workplace {
+  readonly dir: string = mkdtempSync(path.join(tmpdir(), "kymo-probes-"));
+  #traces = 0;
+
+  path(name: string): string {
+    return path.join(this.dir, name);
+  }
+  write(name: string, text: string): string {
+    const file = this.path(name);
+    writeFileSync(file, text);
+    return file;
+  }
+
+  /** A C program, compiled. */
+  compile(name: string, source: string, ...flags: readonly string[]): string {
+    const file = this.write(`${name}.c`, source);
+    const out = this.path(name);
+    const { status, stderr } = spawnSync("cc", ["-O1", "-g", "-o", out, file, ...flags], {
+      encoding: "utf8",
+    });
+    if (status !== 0) throw new Error(`cc ${name}.c: ${stderr}`);
+    return out;
+  }
+
+  /** `kymo probe FILE ARGS -o trace -- COMMAND`. */
+  probe(
+    name: string,
+    command: readonly string[],
+    options: { readonly args?: readonly string[]; readonly flags?: readonly string[] } = {},
+  ): Ran {
+    const trace = this.path(`${name}-${this.#traces++}.pftrace`);
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [
+        kymo,
+        "probe",
+        probeFile(name),
+        ...(options.args ?? []),
+        "-o",
+        trace,
+        ...(options.flags ?? []),
+        "--",
+        ...command,
+      ],
+      { encoding: "utf8", cwd: this.dir, timeout: 50_000 },
+    );
+    const query = (sql: string): Record<string, unknown>[] => {
+      const result = spawnSync(process.execPath, [kymo, "query", trace, sql, "--format", "json"], {
+        encoding: "utf8",
+      });
+      if (result.status !== 0) throw new Error(`kymo query: ${result.stderr}\n${stderr}`);
+      return JSON.parse(result.stdout) as Record<string, unknown>[];
+    };
+    return {
+      status,
+      stdout,
+      stderr,
+      query,
+      count: (sql) => Number(Object.values(query(sql)[0] ?? {})[0]),
+    };
+  }
+
+  clean(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
