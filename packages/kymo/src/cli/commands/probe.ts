@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { dumpPrograms, ringBytes } from "../../record/probes.ts";
 import { record } from "../../record/record.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
@@ -137,7 +136,7 @@ function countUpTo(most: number, items: Iterable<unknown>): number {
   return count;
 }
 
-/** Files come first; what is no file any more, and all after it, are the files' arguments. */
+/** Probe files come first; what is none any more by its name, and all after it, are their arguments. */
 function sources(
   code: string | undefined,
   positionals: readonly string[],
@@ -150,7 +149,7 @@ function sources(
     throw new UsageError(
       "nothing to probe: give a file, or code with -e; --list shows what there is",
     );
-  const isProbe = (name: string): boolean => /\.[cm]?[jt]s$|\.o$/.test(name) || existsSync(name);
+  const isProbe = (name: string): boolean => /\.[cm]?[jt]s$|\.o$/.test(name);
   // The first one is a file whatever it is called: a missing one is to be named.
   const end = positionals.findIndex((name, i) => i > 0 && !isProbe(name));
   return {
