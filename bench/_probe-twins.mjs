@@ -83,7 +83,7 @@ const handler = (name, body, { maps = [], slots = [], locals = 8 } = {}) => ({
   result: 0n,
 });
 
-const prelude = `
+export const prelude = `
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 typedef __u8 u8; typedef __u16 u16; typedef __u32 u32; typedef __u64 u64; typedef __s32 s32; typedef __s64 s64;
