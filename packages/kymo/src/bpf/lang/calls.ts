@@ -11,7 +11,7 @@ import { member } from "./members.ts";
 import { AggregationHandle, MapHandle } from "./session.ts";
 import type { Node } from "./syntax.ts";
 import { asText, compareTexts } from "./text.ts";
-import { broken, describe, type Value } from "./values.ts";
+import { broken, describe, type Method, type Value } from "./values.ts";
 import { binary, knownInteger } from "./words.ts";
 
 export function tagged(
@@ -43,7 +43,7 @@ export function call(l: Lowering, node: Extract<Node, { type: "CallExpression" }
     return { value: l.expression(argument), node: argument };
   });
   l.build.at = { file: moduleOf(l).file, offset: node.start };
-  if (callee.kind === "method") return callMethod(l, callee.of, callee.name, args, node);
+  if (callee.kind === "method") return callMethod(l, callee, args, node);
   if (callee.kind === "function")
     return l.inline(
       callee.record,
@@ -107,17 +107,16 @@ function extreme(l: Lowering, least: boolean, args: readonly Argument[], node: N
 
 function callMethod(
   l: Lowering,
-  of: Value,
-  name: string,
+  { of, name, node: at }: Method,
   args: readonly Argument[],
   node: Node,
 ): Value {
   if (args.some(({ value }) => value.kind === "broken")) return broken;
   if (of.kind === "known" && of.value instanceof MapHandle)
-    return callMap(l, of.value, name, args, node);
+    return callMap(l, of.value, { name, at }, args, node);
   if (of.kind === "known" && of.value instanceof AggregationHandle) {
     if (name === "add") return addTo(l, of.value, args, node);
-    return fail(l, node, `${of.value.options.name} has no ${name}`, "aggregations have add");
+    return fail(l, at, `${of.value.options.name} has no ${name}`, "aggregations have add");
   }
   const text = asText(l, of);
   const [wanted] = args;
@@ -127,7 +126,7 @@ function callMethod(
   }
   return fail(
     l,
-    node,
+    at,
     `${describe(of)} has no ${name}() in the kernel`,
     text === undefined ? undefined : "texts have === and startsWith()",
   );

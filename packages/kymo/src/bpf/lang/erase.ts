@@ -73,6 +73,11 @@ export function eraseTypes(node: Node, file: SourceFile, edits: Edits): boolean 
     case "Identifier": {
       // A parameter's `?`; a parameter named this.
       const annotation = node.typeAnnotation ?? undefined;
+      if (node.name === "this") {
+        const comma = /^\s*,/.exec(file.text.slice(node.end))?.[0].length ?? 0;
+        edits.blank(node.start, node.end + comma);
+        return true;
+      }
       if (node.optional === (true as unknown))
         blankMark(file.text, "?", node.start, annotation?.start ?? node.end, edits);
       return false;
@@ -83,12 +88,22 @@ export function eraseTypes(node: Node, file: SourceFile, edits: Edits): boolean 
       return false;
     case "ClassDeclaration":
     case "ClassExpression":
+      if (node.abstract === true) blankModifiers(file.text, node.start, node.body.start, edits);
       if (node.implements !== undefined && node.implements.length > 0)
         edits.blank((node.superClass ?? node.id ?? node).end, node.body.start);
       return false;
     case "PropertyDefinition":
     case "MethodDefinition":
       blankModifiers(file.text, node.start, node.key.start, edits);
+      if (node.type === "PropertyDefinition")
+        for (const mark of ["?", "!"])
+          blankMark(
+            file.text,
+            mark,
+            node.key.end,
+            node.typeAnnotation?.start ?? node.key.end + 1,
+            edits,
+          );
       return node.type === "PropertyDefinition" && blankIf(node.declare === true, node, edits);
     case "TSIndexSignature":
     case "TSAbstractMethodDefinition":

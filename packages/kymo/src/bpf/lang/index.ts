@@ -86,7 +86,8 @@ export async function loadProbes(
 function withImports(code: string, names: readonly string[]): string {
   if (/\bfrom\s*["']kymo\/probe["']/.test(code)) return code;
   const used = names.filter((name) => new RegExp(`(?<![.\\w$])${name}\\b`).test(code));
-  return used.length === 0 ? code : `import { ${used.join(", ")} } from "kymo/probe";${code}`;
+  // Behind it, so that places in it stay what they are.
+  return used.length === 0 ? code : `${code}\nimport { ${used.join(", ")} } from "kymo/probe";`;
 }
 
 export { ProbeErrors };

@@ -31,7 +31,7 @@ export interface Argument {
 export function callMap(
   l: Lowering,
   handle: MapHandle,
-  method: string,
+  { name: method, at }: { readonly name: string; readonly at: Node },
   args: readonly Argument[],
   node: Node,
 ): Value {
@@ -42,7 +42,7 @@ export function callMap(
     const near = suggestions(method, mapMethods)[0];
     return fail(
       l,
-      node,
+      at,
       `maps have no ${method}${near === undefined ? "" : `; did you mean ${near}?`}`,
       `they have ${mapMethods.join(", ")}`,
     );

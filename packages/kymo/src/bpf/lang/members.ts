@@ -35,7 +35,7 @@ function throughNull(l: Lowering, object: Value, then: (inner: Value) => Value):
   if (value.kind === "optional") {
     const inner = then(value.value);
     const read = inner.kind === "place" ? readPlace(l, inner) : inner;
-    return { kind: "optional", present: value.present, value: read, decays: value.decays };
+    return presentOrZero(value.present, read, value.decays);
   }
   if (value.kind === "known" && (value.value === undefined || value.value === null))
     return known(undefined);
@@ -208,4 +208,12 @@ function callable(l: Lowering, value: object, name: string, node: Node): Value {
   const inner = (value as Record<string, unknown>)[name];
   if (inner !== undefined) return known(inner);
   return fail(l, node, `this function has no ${name}`);
+}
+
+/** What a map gave is only read where it is there: the verifier wants to see that. */
+function presentOrZero(present: Expr, value: Value, decays: boolean): Value {
+  if (decays || (value.kind !== "word" && value.kind !== "pointer"))
+    return { kind: "optional", present, value, decays };
+  const expr: Expr = { op: "select", condition: present, then: value.expr, else: zero };
+  return { kind: "optional", present, value: { ...value, expr }, decays: true };
 }

@@ -156,11 +156,18 @@ export function elementOf(
       ? at
       : { op: "binary", operator: "*", signed: false, left: at, right: constant(bytes) };
   if (length === undefined) return { ...place, type: of, memory, base: sum(place.base, scaled) };
-  // Outside of the array the first element's place is read, and 0 is given.
   const inside = l.build.keep(compare("<", at, constant(length)));
+  const element = (offset: Expr): Value =>
+    readPlace(l, { ...place, type: of, memory, base: sum(place.base, offset) });
+  const loaded = element(scaled);
+  if (loaded.kind === "word" || loaded.kind === "pointer") {
+    const value: Expr = { op: "select", condition: inside, then: loaded.expr, else: constant(0) };
+    const kept = { ...loaded, expr: l.build.keep(value) };
+    return { kind: "optional", present: inside, value: kept, decays: true };
+  }
+  // Outside of the array, memory of the first element stands in.
   const safe: Expr = { op: "select", condition: inside, then: scaled, else: constant(0) };
-  const element: Place = { ...place, type: of, memory, base: l.build.keep(sum(place.base, safe)) };
-  return { kind: "optional", present: inside, value: readPlace(l, element), decays: true };
+  return { kind: "optional", present: inside, value: element(l.build.keep(safe)), decays: true };
 }
 
 function arrayParts(

@@ -10,17 +10,19 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import type { SourceFile } from "../ir.ts";
+import { suggestions } from "../kernel/suggest.ts";
 import { ProbeError } from "../program.ts";
 import {
   type Import,
   type Instrumented,
+  importedName,
   instrument,
   type ParsedModule,
   parsedModule,
   probeModule,
   sourceUrl,
 } from "./instrument.ts";
-import { type FunctionNode, parse } from "./syntax.ts";
+import { type FunctionNode, parse, references } from "./syntax.ts";
 
 /** A function of a module that has run: its syntax, and the values of the names it uses. */
 export interface FunctionRecord {
@@ -160,12 +162,16 @@ export class Modules {
 
   async #address(module: ParsedModule, at: Import, chain: readonly string[]): Promise<string> {
     const { specifier } = at;
-    if (specifier === probeModule) return this.#facade(-1, this.#probeValues);
+    if (specifier === probeModule) {
+      checkNames(module, specifier, this.#probeValues);
+      return this.#facade(-1, this.#probeValues);
+    }
     const place = { file: module.source, offset: at.start };
     const file = absoluteOf(specifier, module.source.path, place);
     if (!path.isAbsolute(file)) return file;
     if (!isRelative(specifier) || !isScript(file)) return pathToFileURL(file).href;
     const values = await this.#run(file, [...chain, module.source.path], place);
+    checkNames(module, specifier, values);
     return this.#facade(this.#byPath.get(file)!.file, values);
   }
 
@@ -182,6 +188,24 @@ export class Modules {
     if (isRelative(specifier) && isScript(file)) return this.#run(file, [module.source.path]);
     const url = path.isAbsolute(file) ? pathToFileURL(file).href : file;
     return (await import(/* @vite-ignore */ url)) as Namespace;
+  }
+}
+
+/** @throws ProbeError for an imported value that the module doesn't export */
+function checkNames(module: ParsedModule, from: string, values: Namespace): void {
+  const used = references(module.program);
+  for (const node of module.program.body) {
+    if (node.type !== "ImportDeclaration" || node.source.value !== from) continue;
+    for (const specifier of node.specifiers) {
+      const name = importedName(specifier);
+      const isType = node.importKind === "type" || !used.has(specifier.local.name);
+      if (name === "*" || isType || name in values) continue;
+      const near = suggestions(name, Object.keys(values))[0];
+      throw new ProbeError(
+        `${from} exports no ${name}${near === undefined ? "" : `; did you mean ${near}?`}`,
+        { file: module.source, offset: specifier.start },
+      );
+    }
   }
 }
 
@@ -235,7 +259,12 @@ function thrownBy(error: unknown, files: readonly SourceFile[]): ProbeError {
   const message = error instanceof Error ? error.message : String(error);
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   for (const line of stack.split("\n")) {
-    const file = files.find(({ path: file }) => line.includes(`${sourceUrl(file)}:`));
+    // By the name that it gives itself, or by all of its text.
+    const file = files.find(
+      ({ path: file }) =>
+        line.includes(`${sourceUrl(file)}:`) ||
+        line.includes(encodeURIComponent(`# sourceURL=${sourceUrl(file)}\n`)),
+    );
     const place = /:(\d+):(\d+)\)?$/.exec(line);
     if (file === undefined || place === null) continue;
     const before = file.text.split("\n").slice(0, Number(place[1]) - 1);

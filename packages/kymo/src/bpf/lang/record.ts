@@ -117,7 +117,8 @@ export function encode(l: Lowering, value: Value, node: Node): Encoded {
   const text = asText(l, value);
   if (text !== undefined) return encodeText(l, text);
   const integer = knownInteger(value);
-  if (integer !== undefined) return { value: { type: "const-int", value: integer } };
+  const isBool = value.kind === "known" && typeof value.value === "boolean";
+  if (integer !== undefined && !isBool) return { value: { type: "const-int", value: integer } };
   const word = toWord(l, value, node);
   if (word.bool !== true) return { part: integerPart(l, word.expr, word.type) };
   const held = l.build.keep(word.expr);
