@@ -1,7 +1,8 @@
-/** Expressions to instructions: constants folded, comparisons fused with their branches, offsets with their loads. */
+/** Expressions to instructions: constants folded, offsets fused with their loads, nothing computed twice. */
 import type { Expr, Handler, IntType, LocalId } from "../ir.ts";
 import { u32 } from "../ir.ts";
 import type { Builder } from "./builder.ts";
+import { Conditions, type Values } from "./conditions.ts";
 import { constantOf, fitsImmediate, machineOperator, withConstant } from "./constants.ts";
 import type { Isa } from "./encode.ts";
 import { Known, keyOf } from "./known.ts";
@@ -9,7 +10,6 @@ import {
   type Address,
   type AluOperator,
   type Block,
-  type Branch,
   contextRegister,
   isCommutative,
   type Operand,
@@ -23,12 +23,13 @@ import { isWithin, type Ranges, rangeOfType } from "./range.ts";
 /** Kernel functions that return a C bool: only the low byte of r0 is theirs. */
 const boolFunctions: ReadonlySet<string> = new Set(["bpf_session_is_return"]);
 
-export class Expressions {
+export class Expressions implements Values {
   readonly #builder: Builder;
   readonly #ranges: Ranges;
   readonly #handler: Handler;
   readonly #context: Reg;
   readonly #isa: Isa;
+  readonly #conditions: Conditions;
   readonly #locals = new Map<LocalId, Reg>();
   readonly #constants = new Map<LocalId, bigint>();
   readonly #slots = new Map<number, StackPlace>();
@@ -39,6 +40,7 @@ export class Expressions {
   constructor(builder: Builder, handler: Handler, ranges: Ranges, isa: Isa) {
     this.#builder = builder;
     this.#isa = isa;
+    this.#conditions = new Conditions(builder, this, ranges);
     this.#handler = handler;
     this.#ranges = ranges;
     this.#context = builder.reg();
@@ -136,10 +138,10 @@ export class Expressions {
       case "not":
       case "and":
       case "or":
-        this.#truth(expr, to);
+        this.#conditions.truth(expr, to);
         return;
       case "select":
-        this.#select(expr, to);
+        this.#conditions.select(expr, to);
         return;
       case "cast":
         this.#cast(expr.type, expr.value, to);
@@ -311,141 +313,9 @@ export class Expressions {
       : expr;
   }
 
-  // Truth
-
-  /** 0 or 1. */
-  #truth(expr: Expr, to: Reg): void {
-    const builder = this.#builder;
-    const result = builder.reg();
-    const [yes, no, after] = [builder.block(), builder.block(), builder.block()];
-    const known = this.condition(expr, yes, no);
-    builder.start(yes);
-    builder.write({ op: "move", to: result, from: { imm: 1 } });
-    builder.jump(after);
-    builder.start(no);
-    builder.write({ op: "move", to: result, from: { imm: 0 } });
-    builder.start(after);
-    builder.write({ op: "move", to, from: result });
-    known.yes.intersect(known.no);
-    this.known = known.yes;
-  }
-
-  #select(expr: Expr & { readonly op: "select" }, to: Reg): void {
-    const builder = this.#builder;
-    const constant = this.constant(expr.condition);
-    if (constant !== undefined) {
-      this.into(constant !== 0n ? expr.then : expr.else, to);
-      return;
-    }
-    const result = builder.reg();
-    const [yes, no, after] = [builder.block(), builder.block(), builder.block()];
-    const known = this.condition(expr.condition, yes, no);
-    builder.start(yes);
-    this.known = known.yes;
-    this.into(expr.then, result);
-    builder.jump(after);
-    builder.start(no);
-    const afterThen = this.known;
-    this.known = known.no;
-    this.into(expr.else, result);
-    this.known.intersect(afterThen);
-    builder.start(after);
-    builder.write({ op: "move", to, from: result });
-  }
-
   /** Goes to `yes` when the value isn't 0. @returns what is known at the start of each. */
   condition(expr: Expr, yes: Block, no: Block): { readonly yes: Known; readonly no: Known } {
-    const builder = this.#builder;
-    const outer = builder.at;
-    builder.at = expr.at ?? outer;
-    const known = this.#condition(expr, yes, no);
-    builder.at = outer;
-    return known;
-  }
-
-  #condition(expr: Expr, yes: Block, no: Block): { yes: Known; no: Known } {
-    const builder = this.#builder;
-    const constant = this.constant(expr);
-    if (constant !== undefined) {
-      builder.jump(constant !== 0n ? yes : no);
-    } else if (expr.op === "not") {
-      const inner = this.condition(expr.value, no, yes);
-      return { yes: inner.no, no: inner.yes };
-    } else if (expr.op === "and" || expr.op === "or") {
-      const isAnd = expr.op === "and";
-      const next = builder.block();
-      const left = isAnd
-        ? this.condition(expr.left, next, no)
-        : this.condition(expr.left, yes, next);
-      builder.start(next);
-      this.known = isAnd ? left.yes : left.no;
-      const right = this.condition(expr.right, yes, no);
-      if (isAnd) right.no.intersect(left.no);
-      else right.yes.intersect(left.yes);
-      return { yes: right.yes, no: right.no };
-    } else if (expr.op === "compare") {
-      return this.#compare(expr, yes, no);
-    } else if (expr.op === "binary" && expr.operator === "&") {
-      const left = this.reg(expr.left);
-      const right = this.value(expr.right);
-      builder.branch({ operator: "&", signed: false, bits: 64, left, right, yes, no });
-    } else {
-      const left = this.reg(expr);
-      const right = { imm: 0 };
-      builder.branch({ operator: "!=", signed: false, bits: 64, left, right, yes, no });
-    }
-    return { yes: this.known.copy(), no: this.known.copy() };
-  }
-
-  #compare(
-    expr: Expr & { readonly op: "compare" },
-    yes: Block,
-    no: Block,
-  ): { yes: Known; no: Known } {
-    let { left, right, operator } = expr;
-    if (this.constant(left) !== undefined) {
-      [left, right] = [right, left];
-      operator = mirrored[operator];
-    }
-    const constant = this.constant(right);
-    const isEquality = operator === "==" || operator === "!=";
-    if (constant === 0n && isEquality && isTruth(left)) {
-      const inner =
-        operator === "!=" ? this.condition(left, yes, no) : this.condition(left, no, yes);
-      return operator === "!=" ? { ...inner } : { yes: inner.no, no: inner.yes };
-    }
-    const common = { operator, signed: expr.signed, yes, no } satisfies Partial<Branch>;
-    const low = constant === undefined ? undefined : this.#low32(left, constant);
-    if (low !== undefined) {
-      const signed = low.signed ? expr.signed : false;
-      this.#builder.branch({
-        ...common,
-        signed,
-        bits: 32,
-        left: this.reg(low.value),
-        right: { imm: Number(constant) | 0 },
-      });
-    } else {
-      const leftReg = this.reg(left);
-      this.#builder.branch({ ...common, bits: 64, left: leftReg, right: this.value(right) });
-    }
-    return { yes: this.known.copy(), no: this.known.copy() };
-  }
-
-  /** A comparison that 32 bits decide: of a cast that then needn't be made, or with a constant that else wouldn't fit. */
-  #low32(left: Expr, constant: bigint): { value: Expr; signed: boolean } | undefined {
-    const isU32 = constant >= 0n && constant < 1n << 32n;
-    if (left.op === "cast" && left.type.bits === 32) {
-      const { signed } = left.type;
-      if (!(signed ? fitsImmediate(constant) : isU32)) return undefined;
-      if (isWithin(this.#ranges.of(left.value), rangeOfType(left.type))) return undefined;
-      const value = this.withoutCasts(left, 32);
-      // A load of this width comes extended as it is wanted.
-      return value.op === "load" && value.memory === "direct" ? undefined : { value, signed };
-    }
-    if (fitsImmediate(constant) || !isU32) return undefined;
-    const isLow = isWithin(this.#ranges.of(left), rangeOfType({ bits: 32, signed: false }));
-    return isLow ? { value: left, signed: false } : undefined;
+    return this.#conditions.condition(expr, yes, no);
   }
 
   // Memory
@@ -547,12 +417,3 @@ function isLowOnly(expr: Expr & { readonly op: "binary" }): boolean {
   if (expr.operator !== "<<") return "+-*&|^".includes(expr.operator);
   return expr.right.op === "const" && expr.right.value >= 0n && expr.right.value < 32n;
 }
-
-function isTruth(expr: Expr): boolean {
-  return (
-    ["compare", "not", "and", "or"].includes(expr.op) ||
-    (expr.op === "binary" && expr.operator === "&")
-  );
-}
-
-const mirrored = { "==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=" } as const;
