@@ -41,6 +41,9 @@ export const usualStructs: readonly string[] = [
   ..."rq cfs_rq sched_entity cgroup kernfs_node pt_regs linux_binprm".split(" "),
 ];
 
+/** What tsType writes. */
+const usedTypes = "bool cstr i16 i32 i64 i8 ptr Struct text u16 u32 u64 u8".split(" ");
+
 /** The text of the file. @throws Error in words for a struct that this kernel doesn't have */
 export function typeDeclarations(options: TypesOptions): string {
   const { types } = options;
@@ -49,7 +52,7 @@ export function typeDeclarations(options: TypesOptions): string {
   return [
     `// Tracepoints, system calls and structs of Linux ${release()} (${options.arch}), written by kymo types.\n`,
     "// Another kernel has others: write the file again there.\n",
-    "export {};\n",
+    `import type { ${usedTypes.join(", ")} } from "kymo/probe";\n`,
     'declare module "kymo/probe" {\n',
     "  interface Tracepoints {\n",
     ...tracepoints(options),

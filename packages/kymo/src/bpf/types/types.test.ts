@@ -1,6 +1,6 @@
 /** `kymo types`: what is written is what the kernel says, and TypeScript understands it. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +12,7 @@ import { typeDeclarations } from "./index.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
+const packageRoot = fileURLToPath(new URL("../../../", import.meta.url));
 const arch = process.arch === "arm64" ? "arm64" : "x64";
 
 test("without tracefs and BTF there are system calls, with numbered arguments", () => {
@@ -46,19 +47,6 @@ kernelTest("fields of events and members of structs, anonymous ones looked throu
   expect(() => declarations(["tsk_struct"])).toThrow("did you mean task_struct?");
 });
 
-/** As little of kymo/probe as the declarations are about. */
-const probe = `
-export type i8 = number; export type i16 = number; export type i32 = number; export type i64 = number;
-export type u8 = number; export type u16 = number; export type u32 = number; export type u64 = number;
-export type bool = boolean; export type cstr = string; export type text = string;
-export interface Tracepoints {} export interface RawTracepoints {}
-export interface Syscalls {} export interface Structs {}
-export type Struct<N extends string> = N extends keyof Structs ? Structs[N] : unknown;
-export type ptr<N extends string = never> = Struct<N>;
-export declare function tracepoint<N extends keyof Tracepoints>(name: N, f: (e: Tracepoints[N]) => void): void;
-export declare function rawTracepoint<N extends keyof RawTracepoints>(
-  name: N, f: (...args: RawTracepoints[N] extends readonly unknown[] ? RawTracepoints[N] : never) => void): void;
-`;
 const user = `
 import { rawTracepoint, tracepoint, type i32, type Syscalls } from "kymo/probe";
 tracepoint("sched:sched_switch", (e) => { const pid: i32 = e.next_pid; void pid; });
@@ -71,23 +59,23 @@ export const call: Syscalls["openat"]["filename"] = "text";
 kernelTest("tsc checks a probe against the file", { timeout: 120_000 }, () => {
   const directory = mkdtempSync(path.join(tmpdir(), "kymo-types-"));
   try {
-    const package_ = path.join(directory, "node_modules/kymo");
-    mkdirSync(package_, { recursive: true });
-    writeFileSync(path.join(package_, "probe.d.ts"), probe);
-    writeFileSync(
-      path.join(package_, "package.json"),
-      '{"name":"kymo","type":"module","exports":{"./probe":{"types":"./probe.d.ts"}}}',
-    );
+    mkdirSync(path.join(directory, "node_modules"));
+    symlinkSync(packageRoot, path.join(directory, "node_modules/kymo"));
     writeFileSync(path.join(directory, "kernel.d.ts"), declarations([]));
     writeFileSync(path.join(directory, "user.ts"), user);
     writeFileSync(path.join(directory, "package.json"), '{"type":"module"}');
     writeFileSync(
       path.join(directory, "tsconfig.json"),
-      '{"compilerOptions":{"strict":true,"module":"nodenext","noEmit":true,"types":[]},"include":["*.ts"]}',
+      JSON.stringify({
+        compilerOptions: {
+          ...{ strict: true, target: "es2023", module: "nodenext", noEmit: true, types: [] },
+          customConditions: ["source"],
+          allowImportingTsExtensions: true,
+        },
+        include: ["*.ts"],
+      }),
     );
-    const tsc = fileURLToPath(
-      new URL("../../../../../node_modules/typescript/bin/tsc", import.meta.url),
-    );
+    const tsc = path.join(packageRoot, "../../node_modules/typescript/bin/tsc");
     const { stdout, status } = spawnSync(process.execPath, [tsc, "-p", directory], {
       encoding: "utf8",
     });
