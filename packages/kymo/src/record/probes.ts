@@ -1,8 +1,10 @@
 /** Probe files on their way into a recording: compiled, loaded and attached by the main thread, drained by the worker. */
 import { readFileSync } from "node:fs";
+import type { Handler } from "../bpf/ir.ts";
 import { rightsFix } from "../bpf/kernel/features.ts";
 import { ProbeErrors } from "../bpf/lang/errors.ts";
-import { ProbeError } from "../bpf/program.ts";
+import { ProbeError, type ProbeSet, type Program } from "../bpf/program.ts";
+import type { Kernel } from "../bpf/schema.ts";
 import { UserError } from "../cli/command.ts";
 import { loadLibc } from "../linux/libc.ts";
 import type { ProbeCost, ProbeRequest } from "../sources/bpf/request.ts";
@@ -45,15 +47,13 @@ export function ringBytes(megabytes: number): number {
 
 /** The compiled programs as text. @throws UserError at the place in the user's file. */
 export async function dumpPrograms(input: ProbeInput): Promise<string> {
-  const [{ loadProbes }, { compile }, { disassemble }, { openKernel }, libc] = await Promise.all([
-    import("../bpf/lang/index.ts"),
-    import("../bpf/codegen/index.ts"),
+  const [{ disassemble }, { openKernel }, libc] = await Promise.all([
     import("../bpf/codegen/disassemble.ts"),
     import("../bpf/kernel/index.ts"),
     loadLibc(),
   ]);
   return inWords(input, async () => {
-    const set = await loadProbes(input.files, await openKernel(libc), compilerOptions(input));
+    const { set, compile } = await compiled(input, await openKernel(libc));
     return set.probes
       .map(({ label, handler }) => {
         const program = compile(handler);
@@ -61,6 +61,28 @@ export async function dumpPrograms(input: ProbeInput): Promise<string> {
       })
       .join("\n\n");
   });
+}
+
+interface Compiled {
+  readonly set: ProbeSet;
+  readonly compile: (handler: Handler) => Program;
+}
+
+/** Probe files through the compiler; an object of another compiler as it is. */
+async function compiled(input: ProbeInput, kernel: Kernel): Promise<Compiled> {
+  const { files } = input;
+  const object = "code" in files ? undefined : files.find((file) => file.endsWith(".o"));
+  if (object !== undefined && !("code" in files)) {
+    if (files.length > 1)
+      throw new UserError(`${object} is probed alone: its ring holds records of its own kind`);
+    const { loadObject } = await import("../bpf/kernel/object/index.ts");
+    return loadObject(object, kernel);
+  }
+  const [{ loadProbes }, { compile }] = await Promise.all([
+    import("../bpf/lang/index.ts"),
+    import("../bpf/codegen/index.ts"),
+  ]);
+  return { set: await loadProbes(files, kernel, compilerOptions(input)), compile };
 }
 
 function compilerOptions({ argv, pid }: ProbeInput): { argv?: string[]; pid?: number } {
@@ -72,9 +94,7 @@ function compilerOptions({ argv, pid }: ProbeInput): { argv?: string[]; pid?: nu
 
 /** Compiles and loads; nothing is attached yet. @throws UserError at the place in the user's file. */
 export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession> {
-  const [{ loadProbes }, { compile }, { openKernel }, { loadSession }, libc] = await Promise.all([
-    import("../bpf/lang/index.ts"),
-    import("../bpf/codegen/index.ts"),
+  const [{ openKernel }, { loadSession }, libc] = await Promise.all([
     import("../bpf/kernel/index.ts"),
     import("../bpf/kernel/session.ts"),
     loadLibc().catch((error: Error) => {
@@ -83,7 +103,7 @@ export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession>
   ]);
   return inWords(input, async () => {
     const kernel = await openKernel(libc);
-    const set = await loadProbes(input.files, kernel, compilerOptions(input));
+    const { set, compile } = await compiled(input, kernel);
     const session = loadSession(libc, set, compile, {
       measure: input.measure,
       ...(input.ringBytes === undefined ? {} : { ringBytes: input.ringBytes }),

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect } from "vitest";
 import { BpfRing } from "../../../linux/bpf-ring.ts";
 import { loadLibc } from "../../../linux/libc.ts";
+import { dumpPrograms } from "../../../record/probes.ts";
 import { commandPath, testNeeding } from "../../../testing/capability.ts";
 import { ProbeError } from "../../program.ts";
 import { Bpf } from "../bpf.ts";
@@ -174,6 +175,15 @@ function variableOffsets(file: string): Map<string, number> {
     [...text.matchAll(/^([0-9a-f]+) B (\w+)$/gm)].map(([, at, name]) => [name!, Number(`0x${at}`)]),
   );
 }
+
+clangTest("kymo probe takes an object, alone", async () => {
+  const probe = (...files: readonly string[]): Promise<string> =>
+    dumpPrograms({ files, measure: false });
+  const text = await probe(object);
+  expect(text).toContain("tp_btf/sched_process_exec (on_exec): ");
+  expect(text).toContain("tracepoint/sched/sched_process_exec (count): ");
+  await expect(probe(object, "other.ts")).rejects.toThrow("is probed alone");
+});
 
 clangTest("what can't be loaded is said in words", async () => {
   const program = (section: string): string =>
