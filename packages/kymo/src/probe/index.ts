@@ -24,6 +24,7 @@ import type {
   EndOptions,
   EventOf,
   FieldTypes,
+  Flow,
   Handler,
   HistogramOptions,
   InstantOptions,
@@ -36,7 +37,6 @@ import type {
   SliceOptions,
   SpanOptions,
   Stack,
-  Struct,
   SwitchOptions,
   SyscallAttach,
   Text,
@@ -48,7 +48,7 @@ import type {
 
 export type * from "./types.ts";
 
-// `kymo types` fills these in with what this machine's kernel has; an augmentation must find them in this module.
+// `kymo types` fills these in with what this machine's kernel has; an augmentation sees only what this module itself declares.
 /** Events by `category:name`, as objects of their fields. */
 // biome-ignore lint/suspicious/noEmptyInterface: augmented by generated declarations
 export interface Tracepoints {}
@@ -61,6 +61,14 @@ export interface Syscalls {}
 /** Structs of the kernel by name. */
 // biome-ignore lint/suspicious/noEmptyInterface: augmented by generated declarations
 export interface Structs {}
+
+/** A struct of the kernel, or a pointer to one: both are read with a dot. */
+export type Struct<Name extends string> = Name extends keyof Structs ? Structs[Name] : Untyped;
+export type ptr<Name extends string = string> = Struct<Name>;
+/** NUL-terminated text in memory, up to N bytes in keys and values (64). */
+export type cstr<_Bytes extends number = 64> = string;
+export type text<_Bytes extends number = 64> = string;
+export type bool = boolean;
 
 /** What runs only inside of handlers, or only under kymo. */
 function outside(name: string): never {
@@ -159,6 +167,11 @@ export function watchpoint(_what: Watched, _handler: Handler<[]>): void {
   outside("watchpoint");
 }
 
+/** While the file loads: the number of a system call on this machine; −1 where only others have it. */
+export const syscallNumber = (_name: string): number => outside("syscallNumber");
+/** While the file loads: the process that is recorded, with its descendants; 0 when everything is. */
+export const targetPid = (): number => outside("targetPid");
+
 /** CLOCK_MONOTONIC, ns. */
 export const now = (): u64 => outside("now");
 /** Of the current process. */
@@ -187,8 +200,15 @@ export type ustack<_Frames extends number = 32> = Stack;
 export const kstack = (_frames?: number): Stack => outside("kstack");
 /** The program's stack of now; up to 127 frames. */
 export const ustack = (_frames?: number): Stack => outside("ustack");
-/** Text in the program's memory, up to its NUL and at most `max` bytes (64, up to 4096) with it. */
-export const str = (_address: Untyped, _max?: number): Text => outside("str");
+/**
+ * Text in the program's memory, up to its NUL and at most `max` bytes (64, up to 4096) with it. Empty when the page is not in
+ * memory, as that of a literal nobody has touched; `late`: kymo then reads it itself when it decodes the event.
+ */
+export const str = (
+  _address: Untyped,
+  _max?: number,
+  _options?: { readonly late?: boolean },
+): Text => outside("str");
 /** Text in the kernel's memory. */
 export const kstr = (_address: Untyped, _max?: number): Text => outside("kstr");
 /** So many bytes of memory, as they are. */
@@ -276,6 +296,10 @@ export const endSlice = (_options?: EndOptions): Emitted => outside("endSlice");
 export const instant = (_options: InstantOptions): Emitted => outside("instant");
 /** On the track of the process unless `track` says otherwise. */
 export const counter = (_options: CounterOptions): Emitted => outside("counter");
+/** A step of a flow at the innermost open slice of a track, the thread's unless `track` says otherwise. */
+export const flow = (_options: Flow & { readonly track?: Track }): Emitted => outside("flow");
+/** What the text says, on the current thread: `kymo:start:NAME` and its like; nothing for any other text. */
+export const mark = (_text: Text): Emitted => outside("mark");
 /** The thread's stacks, as a CPU sample: kernel and user unless `stacks` says otherwise. */
 export const sample = (_options?: {
   readonly stacks?: readonly Stack[];

@@ -1,5 +1,5 @@
 /** Types of kymo/probe. */
-import type { i64, RawTracepoints, Structs, Syscalls, Tracepoints, u64 } from "./index.ts";
+import type { i64, RawTracepoints, Syscalls, Tracepoints, u64 } from "./index.ts";
 
 /** What the compiler knows and TypeScript doesn't: without generated declarations, every field of an event. */
 // biome-ignore lint/suspicious/noExplicitAny: fields are numbers, texts and pointers alike; kymo checks them
@@ -18,10 +18,6 @@ export type RawArguments<Name extends string> = Name extends keyof RawTracepoint
     : Untyped[]
   : Untyped[];
 
-/** A struct of the kernel, or a pointer to one: both are read with a dot. */
-export type Struct<Name extends string> = Name extends keyof Structs ? Structs[Name] : Untyped;
-export type ptr<Name extends string = string> = Struct<Name>;
-
 declare const kind: unique symbol;
 /** Any pointer. */
 export interface Ptr {
@@ -29,10 +25,6 @@ export interface Ptr {
 }
 /** Text that the kernel reads: can be compared (===, startsWith), emitted, stored, not taken apart. */
 export type Text = string;
-/** NUL-terminated text in memory, up to N bytes in keys and values (64). */
-export type cstr<_Bytes extends number = 64> = string;
-export type text<_Bytes extends number = 64> = string;
-export type bool = boolean;
 
 export interface Stack {
   readonly [kind]: "stack";
