@@ -72,6 +72,8 @@ export interface Aggregation {
    * hist, lhist and quantize is none of them.
    */
   readonly key: readonly import("./site.ts").Field[];
+  /** What the key's parts are called, one for each, where the user said it. */
+  readonly keyNames?: readonly string[];
   /** lhist: from, to, width of a bucket. */
   readonly buckets?: { readonly from: bigint; readonly to: bigint; readonly width: bigint };
   readonly unit?: string;

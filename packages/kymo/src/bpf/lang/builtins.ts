@@ -7,11 +7,14 @@ import { ints } from "./data-type.ts";
 import {
   emitCounter,
   emitEnd,
+  emitFlow,
   emitInstant,
+  emitMark,
   emitSample,
   emitSlice,
   emitSwitch,
   emitWaking,
+  optionsOf,
 } from "./emit.ts";
 import { helper } from "./helpers.ts";
 import type { Argument } from "./map-calls.ts";
@@ -91,10 +94,11 @@ export function callBuiltin(
       if (second !== undefined && max === undefined)
         return fail(l, second.node, "the length of a text must be known beforehand");
       const memory = name === "str" ? "user" : "kernel";
-      return readText(l, one().value, memory, max, {
+      const text = readText(l, one().value, memory, max, {
         value: one().node,
         max: second?.node ?? node,
       });
+      return args[2] === undefined ? text : lateText(l, text, args[2]);
     }
     case "buf": {
       const bytes = second === undefined ? undefined : knownInteger(second.value);
@@ -161,6 +165,10 @@ export function callBuiltin(
       return emitSlice(l, node, first?.value);
     case "counter":
       return emitCounter(l, node, first?.value);
+    case "flow":
+      return emitFlow(l, node, first?.value);
+    case "mark":
+      return emitMark(l, node, one());
     case "sample":
       return emitSample(l, node, first?.value);
     case "schedSwitch":
@@ -184,6 +192,23 @@ export function callBuiltin(
     default:
       return fail(l, node, `${name} can't be called here`);
   }
+}
+
+/** str(p, max, { late: true }) */
+function lateText(l: Lowering, text: Value, { value, node }: Argument): Value {
+  const options = optionsOf(l, "str", value, node, ["late"]);
+  const late = options.get("late")?.value;
+  if (late === undefined || (late.kind === "known" && late.value === false)) return text;
+  if (late.kind !== "known" || late.value !== true)
+    return fail(l, node, "late is true or false, and known beforehand");
+  if (text.kind === "text" && text.from !== "comm" && text.from.memory === "user")
+    return { ...text, late: true };
+  return fail(
+    l,
+    node,
+    "only text in the program's memory can be read late",
+    "str(p, 64, { late: true })",
+  );
 }
 
 function castTo(l: Lowering, { value, node }: Argument, type: IntType): Value {

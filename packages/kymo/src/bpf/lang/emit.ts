@@ -381,6 +381,29 @@ export function emitCounter(l: Lowering, node: Node, value: Value | undefined): 
   return nothing;
 }
 
+export function emitFlow(l: Lowering, node: Node, value: Value | undefined): Value {
+  const options = optionsOf(l, "flow", value, node, ["id", "step", "track"], ["id"]);
+  const id = options.get("id");
+  if (id === undefined) return nothing;
+  const emission = new Emission(l, node);
+  const track = trackOf(l, emission, options.get("track"), "thread");
+  const fields = new Map([...options].filter(([name]) => name !== "track"));
+  const flow = flowOf(l, emission, { node, value: { kind: "object", fields } });
+  emission.emit((field) => ({ kind: "flow", track: track(field), flow: flow(field).flow! }));
+  return nothing;
+}
+
+export function emitMark(l: Lowering, node: Node, given: Given): Value {
+  const text = asText(l, given.value);
+  if (text === undefined)
+    return fail(l, given.node, `a mark is text, found ${describe(given.value)}`, "mark(str(p))");
+  const emission = new Emission(l, node);
+  const field = emission.add(encodeText(l, text));
+  emission.needPid();
+  emission.emit((of) => ({ kind: "mark", text: field(of) }));
+  return nothing;
+}
+
 export function emitSample(l: Lowering, node: Node, value: Value | undefined): Value {
   const options =
     value === undefined

@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly argv?: readonly string[];
   /** Probes of user programs are for this process only. */
   readonly pid?: number;
+  /** The process that is recorded, with its descendants: `targetPid()`. None: everything is. */
+  readonly target?: number;
 }
 
 /**
@@ -32,7 +34,7 @@ export async function loadProbes(
   kernel: Kernel,
   options: LoadOptions = {},
 ): Promise<ProbeSet> {
-  const session = new Session();
+  const session = new Session({ arch: kernel.arch, target: options.target });
   const modules = new Modules(session.values, (module: ParsedModule, call, callee) =>
     session.called(module, call, callee),
   );

@@ -139,7 +139,7 @@ function counts(map: MapModel): bigint[] {
 
 test("keyed aggregations: the key's type is that of its first use, the bucket is behind it", async () => {
   const machine = await Machine.load(`
-    const calls = count({ name: "calls" });
+    const calls = count({ name: "calls", key: ["small", "comm"] });
     const longest = max({ name: "longest" });
     const sizes = hist({ name: "sizes" });
     tracepoint("test:event", (e) => {
@@ -166,6 +166,7 @@ test("keyed aggregations: the key's type is that of its first use, the bucket is
     [{ type: "int", offset: 0, bytes: 4 }],
     [{ type: "uint", offset: 0, bytes: 1 }],
   ]);
+  expect(machine.set.aggregations[0]!.keyNames).toEqual(["small", "comm"]);
   const [value] = [...longest!.entries.values()];
   expect(readWord(value!, { bits: 64, signed: true })).toBe(-2n);
   expect([...sizes!.entries.keys()]).toEqual(["0100000004000000", "0200000004000000"]);

@@ -138,6 +138,8 @@ export function encodeText(l: Lowering, text: TextLike): Encoded {
   if (chosen !== undefined) return { part: choicePart(l, chosen) };
   const held = holdText(l, text);
   const bytes = textBytes(held);
+  if (held.kind === "text" && held.late === true && held.from !== "comm")
+    return { part: latePart(l, held, held.from.address) };
   return {
     part: {
       bytes,
@@ -145,6 +147,25 @@ export function encodeText(l: Lowering, text: TextLike): Encoded {
       align: bytes % 8 === 0 ? 8 : 1,
       field: (offset) => ({ type: "text", offset, bytes }),
       write: (to, offset) => writeText(l, held, to, offset, bytes),
+    },
+  };
+}
+
+/** The text and, behind it, where it was. */
+function latePart(l: Lowering, text: TextLike, address: Expr): Part {
+  const bytes = Math.ceil(textBytes(text) / 8) * 8;
+  return {
+    bytes: bytes + 8,
+    align: 8,
+    field: (offset) => ({
+      type: "text",
+      offset,
+      bytes,
+      late: { type: "uint", offset: offset + bytes, bytes: 8 },
+    }),
+    write: (to, offset) => {
+      writeText(l, text, to, offset, bytes);
+      l.build.store(u64, to, offset + bytes, address);
     },
   };
 }

@@ -151,6 +151,7 @@ export class Registry {
       name: options.name,
       kind,
       key: layout?.fields.map((field) => fieldOf(field.type, field.offset)) ?? [],
+      ...(options.key === undefined || layout === undefined ? {} : { keyNames: options.key }),
       ...(buckets === undefined ? {} : { buckets }),
       ...(options.unit === undefined ? {} : { unit: options.unit }),
       everyNs: options.everyNs,

@@ -2,6 +2,7 @@
  * What `kymo/probe` is while probe files run: attach calls, maps, aggregations and event types are written down; the rest
  * are names that the compiler knows inside handlers and that say so when called outside of one.
  */
+import { syscallNames, syscallNumber } from "../../linux/syscall-names.ts";
 import { suggestions } from "../kernel/suggest.ts";
 import { ProbeError } from "../program.ts";
 import type { CallSite, ParsedModule } from "./instrument.ts";
@@ -82,6 +83,8 @@ export const builtinNames = [
   "instant",
   "counter",
   "sample",
+  "flow",
+  "mark",
   "print",
   "schedSwitch",
   "schedWaking",
@@ -168,6 +171,13 @@ export class TrackHandle {
   }
 }
 
+export interface SessionOptions {
+  /** As in `process.arch`. */
+  readonly arch?: string;
+  /** The process whose tree is recorded; none: everything is. */
+  readonly target?: number | undefined;
+}
+
 export class Session {
   readonly attached: Attach[] = [];
   readonly eventTypes: EventTypeHandle[] = [];
@@ -180,7 +190,7 @@ export class Session {
   functionOf: (value: unknown) => FunctionRecord | undefined = () => undefined;
   readonly #recorded = new Map<unknown, (site: CallSite, args: readonly unknown[]) => unknown>();
 
-  constructor() {
+  constructor({ arch = process.arch, target }: SessionOptions = {}) {
     const values: Record<string, unknown> = {};
     for (const kind of attachKinds) {
       const attach = this.#record(kind, (site, args) => this.#attach(kind, site, args));
@@ -195,6 +205,10 @@ export class Session {
     values["eventType"] = this.#record("eventType", (site, args) => this.#eventType(site, args));
     values["track"] = this.#record("track", (site, args) => newTrack(site, args));
     this.builtins.set(values["track"], "track");
+    values["syscallNumber"] = this.#record("syscallNumber", (site, [name]) =>
+      numberOf(site, arch, name),
+    );
+    values["targetPid"] = this.#record("targetPid", () => target ?? 0);
     for (const name of builtinNames) {
       const builtin = this.#record(name, (site) => {
         throw errorAt(site, `${name}() has a value only inside of a handler`);
@@ -371,6 +385,24 @@ function bucketsOf(site: CallSite, all: readonly unknown[]): AggregationHandle["
 function newTrack(site: CallSite, [name, ...key]: readonly unknown[]): TrackHandle {
   if (typeof name !== "string") throw errorAt(site, 'track takes a name: track("queue", id)');
   return new TrackHandle(name, key as TrackHandle["key"]);
+}
+
+/** −1: this machine has no such call, another one has. */
+function numberOf(site: CallSite, arch: string, name: unknown): number {
+  if (typeof name !== "string") throw errorAt(site, 'syscallNumber takes a name: "openat"');
+  const number = syscallNumber(arch, name);
+  if (number !== undefined) return number;
+  const names = [...syscallNames("x64"), ...syscallNames("arm64")].filter(
+    (one) => one !== undefined,
+  );
+  if (names.includes(name)) return -1;
+  const near = suggestions(name, names)[0];
+  throw errorAt(
+    site,
+    `there is no system call ${name}${near === undefined ? "" : `; did you mean ${near}?`}`,
+    undefined,
+    0,
+  );
 }
 
 const unitsNs: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 6e10 };
