@@ -68,6 +68,12 @@ async function buildKymo() {
   const fresh = new Set(outputFiles.map((file) => path.basename(file.path)));
   for (const name of readdirSync(dist))
     if (/\.js(\.map|\.new)?$/.test(name) && !fresh.has(name)) rmSync(path.join(dist, name));
+  // The probes that ship: readable TypeScript, compiled by kymo when they are used.
+  const probes = path.join(root, "packages/probes/src");
+  mkdirSync(path.join(dist, "probes"), { recursive: true });
+  for (const name of readdirSync(probes))
+    if (name.endsWith(".ts"))
+      writeFileSync(path.join(dist, "probes", name), readFileSync(path.join(probes, name)));
 }
 /**
  * dist/types: the declarations of the scripting API with those of the trace package beside them, so that the

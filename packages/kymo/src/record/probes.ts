@@ -45,6 +45,14 @@ export function ringBytes(megabytes: number): number {
   return Math.min(largestRing, Math.max(smallestRing, bytes));
 }
 
+/** Why this user's probes can't run here; undefined: they can. */
+export async function whyNoProbes(): Promise<string | undefined> {
+  if (process.platform !== "linux" || process.geteuid?.() !== 0) return "root is needed";
+  const [{ Features }, libc] = await Promise.all([import("../bpf/kernel/features.ts"), loadLibc()]);
+  const { programs } = new Features(libc, undefined);
+  return programs.ok ? undefined : programs.reason;
+}
+
 /** The compiled programs as text. @throws UserError at the place in the user's file. */
 export async function dumpPrograms(input: ProbeInput): Promise<string> {
   const [{ disassemble }, { openKernel }, libc] = await Promise.all([

@@ -1,13 +1,20 @@
 /** One recording from the main thread's side: the target, the capture worker, signals, and words on stderr. */
-import { hostname, machine, release } from "node:os";
+import { availableParallelism, hostname, machine, release } from "node:os";
 import { type MessagePort, Worker } from "node:worker_threads";
 import { UserError } from "../cli/command.ts";
 import { readTask } from "../linux/proc.ts";
 import type { ProbeCost } from "../sources/bpf/request.ts";
 import type { PerfOptions } from "../sources/perf/options.ts";
 import type { CaptureRequest, FromWorker, StoppedBy, ToWorker } from "./messages.ts";
-import { loadProbeSession, type ProbeInput, type ProbeSession } from "./probes.ts";
+import {
+  loadProbeSession,
+  type ProbeInput,
+  type ProbeSession,
+  ringBytes,
+  whyNoProbes,
+} from "./probes.ts";
 import { ProgressLine, summaryLine } from "./progress.ts";
+import { probeName, shippedProbe } from "./shipped.ts";
 import { exitStatus, findCommandProblem, launch, type Target } from "./target.ts";
 
 export interface RecordOptions {
@@ -61,11 +68,10 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
   let probes: ProbeSession | undefined;
   try {
     target = program === undefined ? undefined : await launch(options.command);
-    if (options.probes !== undefined) {
-      probes = await loadProbeSession(options.probes);
-      for (const note of probes.notes) say(`note: ${note}`);
-    }
-    session.start(captureRequest(options, target, probes), () => probes?.end() ?? []);
+    const prepared = await prepareProbes(options);
+    probes = prepared.session;
+    for (const note of [...prepared.notes, ...(probes?.notes ?? [])]) say(`note: ${note}`);
+    session.start(captureRequest(options, target, prepared), () => probes?.end() ?? []);
     const notes = await session.ready;
     for (const note of notes) say(`note: ${note}`);
     probes?.begin((costs) => session.costs(costs));
@@ -93,6 +99,49 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
   }
 }
 
+interface Prepared {
+  readonly session: ProbeSession | undefined;
+  /** What is left for perf events to record. */
+  readonly perf: RecordOptions["perf"];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Scheduling is recorded by the shipped probe where the kernel lets us: it costs the recorded program about half of what
+ * perf's tracepoints do. Where it doesn't, perf's tracepoints give the same events.
+ */
+async function prepareProbes({ probes, perf }: RecordOptions): Promise<Prepared> {
+  const own = perf.sched ? shippedProbe("sched") : undefined;
+  const theirs = async (notes: readonly string[] = []): Promise<Prepared> => ({
+    session: probes === undefined ? undefined : await loadProbeSession(probes),
+    perf,
+    notes,
+  });
+  // Code of the command line is a file of its own; its session stays alone.
+  if (own === undefined || (probes !== undefined && "code" in probes.files)) return theirs();
+  const reason = await whyNoProbes();
+  if (reason !== undefined) return theirs();
+  const files = [own, ...((probes?.files as readonly string[] | undefined) ?? [])];
+  const cpuCount = availableParallelism();
+  try {
+    const session = await loadProbeSession({
+      ringBytes: ringBytes(perf.bufferMb * cpuCount),
+      measure: false,
+      ...probes,
+      files,
+    });
+    return { session, perf: { ...perf, sched: false }, notes: [] };
+  } catch (error) {
+    // The user's files are told apart from ours: theirs alone fail in their own words.
+    const prepared = await theirs();
+    const words = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
+    return {
+      ...prepared,
+      notes: [`scheduling is recorded by perf events; the probe did not load: ${words}`],
+    };
+  }
+}
+
 function sayEnd(options: RecordOptions, end: Stopped, say: (text: string) => void): void {
   if (options.file !== undefined) say(summaryLine(options.file, end));
   if (end.lost > 0)
@@ -116,7 +165,7 @@ async function statusOf(target: Target | undefined, reason: StoppedBy): Promise<
 function captureRequest(
   options: RecordOptions,
   target: Target | undefined,
-  probes: ProbeSession | undefined,
+  { session: probes, perf }: Prepared,
 ): CaptureRequest {
   const pid = target?.pid ?? options.pid ?? 0;
   const metadata: [string, string][] = [
@@ -131,12 +180,12 @@ function captureRequest(
     ["schema", "1"],
   ];
   if (pid !== 0) metadata.push(["target.pid", String(pid)]);
-  if (probes !== undefined) metadata.push(["probes", probes.sources.join(", ")]);
+  if (probes !== undefined) metadata.push(["probes", probes.sources.map(probeName).join(", ")]);
   return {
     file: options.file,
     maxBytes: options.maxBytes,
     seconds: options.seconds,
-    perf: { ...options.perf, pid, launched: target !== undefined },
+    perf: { ...perf, pid, launched: target !== undefined },
     metadata,
     printing: probes !== undefined && !options.quiet,
     ...(probes === undefined ? {} : { probes: probes.request }),

@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { dumpPrograms, ringBytes } from "../../record/probes.ts";
 import { record } from "../../record/record.ts";
+import { shippedProbe, shippedProbes } from "../../record/shipped.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
 import { liveFlags, viewOf } from "../live-flags.ts";
@@ -42,13 +44,22 @@ ${helpFlags(flags)}
 
 ARGS are process.argv.slice(2) of the probe files. Code given with -e has all of kymo/probe in scope.
 
+A FILE may be the name of a probe that ships with kymo:
+  ${wrapped(shippedProbes().join(" "))}
+
 Examples:
   sudo kymo probe -e 'syscall("openat", (e) => instant({ name: str(e.filename) }))' -- ls
   sudo kymo probe slow-reads.probe.ts -o slow.pftrace -d 10
   sudo kymo probe slow-reads.probe.ts --live
+  sudo kymo probe opensnoop -- git status
   sudo kymo probe --list 'tracepoint:sched:*'`,
   run,
 };
+
+/** Words in lines of at most 110 characters. */
+function wrapped(words: string): string {
+  return words.replace(/(.{1,110})( |$)/g, "$1\n  ").trimEnd();
+}
 
 async function run(argv: readonly string[]): Promise<number> {
   const { values, positionals, rest } = parseFlags(flags, argv);
@@ -152,8 +163,9 @@ function sources(
   const isProbe = (name: string): boolean => /\.[cm]?[jt]s$|\.o$/.test(name);
   // The first one is a file whatever it is called: a missing one is to be named.
   const end = positionals.findIndex((name, i) => i > 0 && !isProbe(name));
+  const files = end < 0 ? positionals : positionals.slice(0, end);
   return {
-    files: end < 0 ? positionals : positionals.slice(0, end),
+    files: files.map((name) => (existsSync(name) ? name : (shippedProbe(name) ?? name))),
     args: end < 0 ? [] : positionals.slice(end),
   };
 }
