@@ -33,7 +33,7 @@ const gpl = [
 
 /** @throws ProbeError in words, FormatError when the file is no BPF object */
 export function loadObject(file: string, kernel: Kernel): ObjectProbes {
-  const parts = readObject(readFileSync(file));
+  const parts = readObject(bytesOf(file));
   const license = textOf(parts.sections.find(({ name }) => name === "license"));
   if (!gpl.includes(license))
     throw new ProbeError(
@@ -68,6 +68,14 @@ export function loadObject(file: string, kernel: Kernel): ObjectProbes {
   }
   if (probes.length === 0) throw new ProbeError(`${file} has no programs that kymo can attach`);
   return { set: probeSet(file, parts, maps, probes), compile: (handler) => programs.get(handler)! };
+}
+
+function bytesOf(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new ProbeError(`${file}: ${(error as NodeJS.ErrnoException).code}`);
+  }
 }
 
 function probeSet(
