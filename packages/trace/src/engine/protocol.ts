@@ -149,6 +149,8 @@ export interface Strip {
   }[];
   /** Loss intervals in the window, px pairs. */
   readonly losses: Float32Array;
+  /** How far the trace had come when this was drawn: what is later is not in it. */
+  readonly traceToNs: number;
 }
 
 export interface EventRef {

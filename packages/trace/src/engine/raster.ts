@@ -92,6 +92,7 @@ export class Raster {
       ...labels.finish(),
       counters,
       losses: lossIntervals(this.trace, from, to, width),
+      traceToNs: this.trace.toNs,
     };
   }
 

@@ -79,6 +79,7 @@ test("a strip comes back with its arrays, at any alignment", () => {
       },
     ],
     losses: new Float32Array(0),
+    traceToNs: 5e9,
   };
   const bytes = encodeMessage(strip);
   for (let shift = 0; shift < 8; shift++) {

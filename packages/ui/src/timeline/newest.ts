@@ -1,6 +1,6 @@
 /**
- * The newest time of a recording as it is shown. News of it comes in steps, 10 to 20 times a second; this runs evenly, a
- * little behind, and never past what has arrived.
+ * The newest time of a recording as it is shown. What is drawn of it comes in steps, 5 to 20 times a second; this runs
+ * evenly, a little behind, and never past what is drawn.
  */
 import type { TimeRange } from "./range.ts";
 
@@ -17,7 +17,7 @@ export class NewestClock {
   private shown = NaN;
   private shownAt = 0;
 
-  /** The recording now reaches to `toNs`. */
+  /** The recording is drawn to `toNs`. */
   take(toNs: number, nowMs: number): void {
     if (toNs === this.toNs) return;
     this.toNs = toNs;
@@ -36,6 +36,10 @@ export class NewestClock {
     this.shown = Math.min(next, this.toNs);
     this.shownAt = nowMs;
     return this.shown;
+  }
+  /** What the last news said; NaN before any. */
+  get known(): number {
+    return this.toNs;
   }
   /** As last shown. */
   get last(): number {

@@ -105,6 +105,8 @@ export class Timeline {
   private settleTimer: ReturnType<typeof setTimeout> | undefined;
   private viewChangedAt = 0;
   private readonly newest = new NewestClock();
+  /** How far the newest strip knows a recording that goes on. */
+  private drawnToNs = Infinity;
   /** The width of a view that follows; undefined: the whole recording. */
   private followSpan: number | undefined = FOLLOW_SPAN_NS;
   private rangeToldAt = 0;
@@ -124,6 +126,8 @@ export class Timeline {
     client.onStrip = (strip, requestedAt) => {
       if (this.store.summary.value === undefined) return;
       this.strips.add(strip, requestedAt);
+      this.drawnToNs = strip.traceToNs;
+      this.newest.take(strip.traceToNs, performance.now());
       this.staleSince = requestedAt >= this.viewChangedAt ? undefined : requestedAt;
       this.stats.strip(performance.now(), requestedAt);
       this.invalidate();
@@ -308,15 +312,19 @@ export class Timeline {
   /** Where the recording has come to, as shown; undefined when none goes on. */
   private nowShown(): number | undefined {
     if (!this.store.live.value) return undefined;
-    return this.store.following.value ? this.newest.last : this.summary.toNs;
+    return this.store.following.value
+      ? this.newest.last
+      : Math.min(this.summary.toNs, this.drawnToNs);
   }
 
   private followNewest(): void {
     const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const now = performance.now();
     const newest = this.newest.at(now);
-    if (!Number.isFinite(newest)) return;
-    const at = reduced ? this.summary.toNs : newest;
+    const known = this.newest.known;
+    // Before the first strip there is nothing that a view could follow but the news.
+    const at = Number.isNaN(known) ? this.summary.toNs : reduced ? known : newest;
+    if (!Number.isFinite(at)) return;
     this.range =
       this.followSpan === undefined
         ? limitsOf(this.summary.fromNs, at)
@@ -425,7 +433,12 @@ export class Timeline {
   /** Asks for the view shown now, unless that was the last thing asked for. */
   private ask(now: number): void {
     const rows = this.rowsWanted();
-    if (rows.length === 0 || this.store.summary.value === undefined) return;
+    if (this.store.summary.value === undefined) return;
+    if (rows.length === 0) {
+      this.drawnToNs = this.summary.toNs;
+      this.newest.take(this.drawnToNs, now);
+      return;
+    }
     const dpr = window.devicePixelRatio || 1;
     const span = spanOf(this.range);
     const width = Math.min(
@@ -515,6 +528,7 @@ export class Timeline {
       this.touched = false;
       this.requested = "";
       this.newest.clear();
+      this.drawnToNs = Infinity;
       this.invalidate();
       return;
     }
@@ -523,8 +537,7 @@ export class Timeline {
     this.limits = live
       ? liveLimitsOf(fromNs, toNs, this.followSpan ?? 0, 1 - FOLLOW_AT)
       : limitsOf(fromNs, toNs);
-    if (live) this.newest.take(toNs, performance.now());
-    else store.following.value = false;
+    if (!live) store.following.value = false;
     if (tree.roots.length > 0 && !this.opened) {
       this.opened = true;
       store.expanded.value = expandedAtFirst(tree);
