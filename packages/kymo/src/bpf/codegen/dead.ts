@@ -36,7 +36,7 @@ export function removeDeadStores(code: Code): void {
         const covered = overwritten.get(place) ?? new Set();
         if (bytes.every((byte) => covered.has(byte))) dead.add(instruction);
         overwritten.set(place, new Set([...covered, ...bytes]));
-      } else if (instruction.op === "call") {
+      } else if (instruction.op === "call" || instruction.op === "atomicAdd") {
         overwritten.clear();
       } else if (instruction.op === "load" && instruction.isConstant !== true) {
         // Through any pointer: it may lead to the stack. What comes from the context does not.

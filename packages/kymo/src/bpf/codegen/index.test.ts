@@ -227,3 +227,47 @@ test("every instruction of a statement has its place", () => {
     { instruction: 1, at: at(11) },
   ]);
 });
+
+test("zeroes that are overwritten at once are not stored, those that show are", () => {
+  const key: Expr = { op: "slot", slot: 0, offset: 0 };
+  const body = (width: typeof u32): Statement[] => [
+    { op: "zero", to: key, offset: 0, bytes: 8 },
+    { op: "store", type: width, to: key, offset: 0, value: load(8) },
+    { op: "eval", value: call(1, { op: "map", map: 2 }, key) },
+  ];
+  const stores = (width: typeof u32) =>
+    listing(body(width)).filter((line) => /^\*\(u\d+ \*\)/.test(line));
+  expect(stores(u64)).toEqual(["*(u64 *)(r10 -8) = r1"]);
+  expect(stores(u32)).toEqual(["*(u64 *)(r10 -8) = 0", "*(u32 *)(r10 -8) = r1"]);
+});
+
+test("what was just tested is not tested again, and a choice of constants is one jump", () => {
+  const found: Expr = {
+    op: "compare",
+    operator: "!=",
+    signed: false,
+    left: local(0),
+    right: number(0n),
+  };
+  const lines = listing([
+    { op: "zero", to: { op: "slot", slot: 0, offset: 0 }, offset: 0, bytes: 8 },
+    {
+      op: "assign",
+      local: 0,
+      value: call(1, { op: "map", map: 2 }, { op: "slot", slot: 0, offset: 0 }),
+    },
+    {
+      op: "if",
+      condition: found,
+      then: [{ op: "assign", local: 1, value: call(7) }],
+      else: [{ op: "assign", local: 1, value: number(0n) }],
+    },
+    { op: "if", condition: found, then: [], else: returns(number(0n)) },
+    {
+      op: "return",
+      value: { op: "select", condition: local(1), then: number(5n), else: number(6n) },
+    },
+  ]);
+  const tests = lines.filter((line) => line.startsWith("if") || line.startsWith("goto"));
+  expect(tests).toHaveLength(2);
+});
