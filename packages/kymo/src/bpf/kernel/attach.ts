@@ -213,6 +213,7 @@ function uprobe(target: UprobeTarget, context: AttachContext): Way {
     throw new Error("probes whose places differ need uprobe_multi links (Linux 6.6)");
   return {
     type: ProgramType.kprobe,
+    flags,
     attach: (program, fds) => perfUprobes(context, program, target, fds),
   };
 }

@@ -154,6 +154,15 @@ bpfTest("one link is on many functions", () => {
   expect(count({ target: uprobeOf("wor*") }).runs).toBe(4);
 });
 
+bpfTest("programs that may sleep, at entry, return and both", () => {
+  for (const [at, runs] of [
+    ["entry", 2],
+    ["return", 2],
+    ["session", 4],
+  ] as const)
+    expect(count({ target: { ...uprobeOf("work", at), sleepable: true } }).runs).toBe(runs);
+});
+
 bpfTest("only the process that was asked for", () => {
   const work = uprobeOf("work");
   expect(count({ target: { ...work, pid: process.pid } }).runs).toBe(0);
@@ -169,8 +178,10 @@ bpfTest("kernels without links for many places use a perf event for each", () =>
     uprobeMulti: { value: { ok: false, reason: "not in this test" } },
     uprobe: { value: features.uprobe },
   }) as Features;
-  const counting = { target: uprobeOf("wor*"), remember: firstArgument };
-  expect(count(counting, old)).toMatchObject({ runs: 4 });
+  for (const sleepable of [false, true]) {
+    const target = { ...uprobeOf("wor*"), sleepable };
+    expect(count({ target }, old).runs).toBe(4);
+  }
   const back = count({ target: uprobeOf("work", "return"), remember: registers.result }, old);
   expect([back.runs, BigInt.asIntN(32, back.word)]).toEqual([2, 284n]);
 });
