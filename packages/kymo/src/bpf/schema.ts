@@ -127,6 +127,8 @@ export interface Kernel {
   usdt(path: string, provider: string, name: string, pid?: number): EventSchema | Missing;
   /** A named perf event (`page-faults`, `cycles`, …) to be counted to a period. */
   perfEvent(name: string): { readonly type: number; readonly config: number } | Missing;
+  /** Whether the kernel has a function of this name for programs to call: `bpf_copy_from_user_str` (Linux 6.12). */
+  callable?(name: string): boolean;
 }
 
 export function isMissing(answer: object): answer is Missing {

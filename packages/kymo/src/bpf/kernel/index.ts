@@ -55,6 +55,7 @@ export async function openKernel(libc: Libc): Promise<Kernel> {
       return usdtSchema(path, provider, name, pid, arch);
     },
     perfEvent: (name) => perfEventNamed(name, libc),
+    callable: (name) => (types?.btf.find(name, BtfKind.function) ?? 0) !== 0,
   };
 }
 
