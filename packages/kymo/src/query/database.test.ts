@@ -186,7 +186,7 @@ describe("tables", () => {
   test("a declared event type has its own table; its fields keep out of our columns' way", async () => {
     expect(await objects("FROM packet ORDER BY ts")).toEqual([
       {
-        ...{ id: expect.any(Number), ts: at(230), track_id: 3, utid: 3, upid: 1 },
+        ...{ id: expect.any(Number), ts: at(230), dur: null, track_id: 3, utid: 3, upid: 1 },
         ...{
           bytes: 1500,
           to: "10.0.0.1",
@@ -197,11 +197,39 @@ describe("tables", () => {
         },
       },
       {
-        ...{ id: expect.any(Number), ts: at(231), track_id: 3, utid: 3, upid: 1 },
+        ...{ id: expect.any(Number), ts: at(231), dur: null, track_id: 3, utid: 3, upid: 1 },
         ...{ bytes: null, to: null, ID_: null, ratio: null, ok: null, body: null },
       },
     ]);
     expect(await rows("SELECT count(*) FROM event_sched")).toEqual([[0]]);
+  });
+
+  test("slices and instants of a declared type's category are in its table", async () => {
+    const sink = new TraceBuilder();
+    const s = (text: string) => sink.string(text);
+    sink.eventType({ name: "packet", fields: [{ name: "length", type: "int" }] });
+    const track = sink.track({ kind: "custom", name: "tx" });
+    const length = (bytes: number) => {
+      sink.args.int(s("length"), bytes);
+      return sink.args.done();
+    };
+    sink.slice(track, 10 as Ns, 5 as Ns, s("UDP"), s("packet"), length(60));
+    sink.slice(track, 20 as Ns, 5e9 as Ns, s("UDP"), s("packet"), length(61));
+    sink.slice(track, 30 as Ns, NaN as Ns, s("UDP"), s("packet"), length(62));
+    sink.slice(track, 40 as Ns, 5 as Ns, s("packet"), s("other"), length(63));
+    sink.instant(track, 50 as Ns, s("dropped"), s("packet"), length(64));
+    sink.close();
+    const opened = await openDatabase(sink.trace);
+    const { rows: found } = await opened.query(
+      "SELECT length, packet.dur, name FROM packet LEFT JOIN slice USING (id) ORDER BY length",
+    );
+    expect(found).toEqual([
+      [60, 5, "UDP"],
+      [61, 5e9, "UDP"],
+      [62, -1, "UDP"],
+      [64, null, null],
+    ]);
+    opened.close();
   });
 
   test("flow, log, life, problem, metadata, clock_snapshot, trace_bounds", async () => {

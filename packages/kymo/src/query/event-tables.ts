@@ -1,5 +1,15 @@
 /** The tables with a row for each event: slice, instant, counter, sched, thread_state, sample, and the declared types. */
-import type { EventId, EventTypeInfo, Row, RowKind, StringId, Trace } from "@kymo/trace";
+import {
+  type Chunk,
+  durationAt,
+  EMPTY_STRING,
+  type EventId,
+  type EventTypeInfo,
+  type Row,
+  type RowKind,
+  type StringId,
+  type Trace,
+} from "@kymo/trace";
 import { type ArgColumns, findLeaf, leafText, leafType } from "./arg-columns.ts";
 import {
   type Column,
@@ -245,7 +255,7 @@ export function sqlName(name: string, ifEmpty: string): string {
 
 /** The table's name for each field: DuckDB compares names without case, and ours come first. */
 function fieldNames(type: EventTypeInfo): string[] {
-  const taken = new Set(["id", "ts", "track_id", "utid", "upid"]);
+  const taken = new Set(["id", "ts", "dur", "track_id", "utid", "upid"]);
   return type.fields.map((field) => {
     let name = sqlName(field.name, "field");
     while (taken.has(name.toLowerCase())) name = `${name}_`;
@@ -261,12 +271,22 @@ const fieldTypes = {
   bytes: "blob",
 } as const;
 
-interface TypedPart extends Part<"instant"> {
+interface TypedPart extends AnyPart {
+  readonly chunk: Chunk & {
+    readonly id: Uint32Array;
+    readonly category: Uint32Array;
+    readonly args: Int32Array;
+  };
+  /** Only slices have one. */
+  readonly hasDuration: boolean;
   /** Indexes in the chunk of the events of this type. */
   readonly at: Uint32Array;
 }
 
-/** The table of a declared event type: where and when each happened, then its fields. */
+/**
+ * The table of a declared event type: where and when each happened, then its fields. Slices and instants of the category
+ * of that name are of the type, too.
+ */
 export function typedTable(
   trace: Trace,
   ids: TrackIds,
@@ -274,11 +294,7 @@ export function typedTable(
   args: () => ArgColumns,
 ): TableSnapshot<TypedPart> {
   const info = trace.eventTypes[index]!;
-  const parts = partsOf(trace, "instant").map((part): TypedPart => {
-    const at: number[] = [];
-    for (let i = 0; i < part.length; i++) if (part.chunk.type[i] === index + 1) at.push(i);
-    return { ...part, length: at.length, at: Uint32Array.from(at) };
-  });
+  const parts = typedParts(trace, index);
   const names = fieldNames(info);
   const pick = <Value extends Float64Array | Uint32Array>(
     of: (part: TypedPart) => Value,
@@ -306,6 +322,7 @@ export function typedTable(
         trace.clock.originNs,
         pick((part) => part.chunk.ts),
       ),
+      typedDuration,
       trackId,
       utidOf(ids),
       upidOf(ids),
@@ -313,10 +330,48 @@ export function typedTable(
         fieldColumn(names[i]!, fieldTypes[field.type], field.name, args),
       ),
     ],
-    parts.filter((part) => part.length > 0),
+    parts,
     lengthOf,
   );
 }
+
+function typedParts(trace: Trace, index: number): TypedPart[] {
+  const category = trace.strings.find(trace.eventTypes[index]!.name);
+  const hasCategory = (chunk: TypedPart["chunk"], i: number): boolean =>
+    category !== undefined && category !== EMPTY_STRING && chunk.category[i] === category;
+  const chosen = <P extends Part<"slice"> | Part<"instant">>(
+    part: P,
+    hasDuration: boolean,
+    is: (chunk: P["chunk"], i: number) => boolean,
+  ): TypedPart => {
+    const { chunk, track } = part;
+    const at: number[] = [];
+    for (let i = 0; i < part.length; i++) if (is(chunk, i)) at.push(i);
+    return { chunk, track, length: at.length, at: Uint32Array.from(at), hasDuration };
+  };
+  const instants = partsOf(trace, "instant").map((part) =>
+    chosen(
+      part,
+      false,
+      (chunk, i) => chunk.type[i] === index + 1 || (chunk.type[i] === 0 && hasCategory(chunk, i)),
+    ),
+  );
+  const slices = partsOf(trace, "slice").map((part) => chosen(part, true, hasCategory));
+  return [...slices, ...instants].filter((part) => part.length > 0);
+}
+
+/** NULL for what has none. */
+const typedDuration: Column<TypedPart> = {
+  name: "dur",
+  type: "bigint",
+  fill: (out, part, from, count, at) => {
+    for (let i = 0; i < count; i++) {
+      const ns = part.hasDuration ? durationAt(part.chunk, part.at[from + i]!) : undefined;
+      if (ns === undefined) out.setNull(at + i);
+      else out.setBigint(at + i, Number.isNaN(ns) ? -1 : ns);
+    }
+  },
+};
 
 /** A field of a declared event, from its arguments; NULL where it was not given or is of another kind. */
 function fieldColumn(
