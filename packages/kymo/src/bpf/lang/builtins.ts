@@ -4,18 +4,8 @@ import { i64, u32, u64 } from "../ir.ts";
 import { constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { ints } from "./data-type.ts";
-import {
-  emitCounter,
-  emitEnd,
-  emitFlow,
-  emitInstant,
-  emitMark,
-  emitSample,
-  emitSlice,
-  emitSwitch,
-  emitWaking,
-  optionsOf,
-} from "./emit.ts";
+import { emitCounter, emitEnd, emitInstant, emitSlice, optionsOf } from "./emit.ts";
+import { emitFlow, emitMark, emitSample, emitSwitch, emitWaking } from "./emit-events.ts";
 import { helper } from "./helpers.ts";
 import type { Argument } from "./map-calls.ts";
 import { memberOf, readPlace, structNamed } from "./memory.ts";

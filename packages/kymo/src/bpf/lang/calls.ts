@@ -5,7 +5,7 @@ import { addTo } from "./aggregation-calls.ts";
 import { callBuiltin } from "./builtins.ts";
 import { chosen, hold } from "./conditions.ts";
 import { fail, type Lowering, moduleOf, type Scope } from "./context.ts";
-import { emitPrint, emitTyped } from "./emit.ts";
+import { emitPrint, emitTyped } from "./emit-events.ts";
 import { type Argument, callMap } from "./map-calls.ts";
 import { member } from "./members.ts";
 import { AggregationHandle, MapHandle } from "./session.ts";
