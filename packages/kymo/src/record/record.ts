@@ -1,4 +1,5 @@
 /** One recording from the main thread's side: the target, the capture worker, signals, and words on stderr. */
+import { rmSync, statSync } from "node:fs";
 import { availableParallelism, hostname, machine, release } from "node:os";
 import { type MessagePort, Worker } from "node:worker_threads";
 import { UserError } from "../cli/command.ts";
@@ -74,7 +75,13 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
     session.start(captureRequest(options, target, prepared), () => probes?.end() ?? []);
     const notes = await session.ready;
     for (const note of notes) say(`note: ${note}`);
-    probes?.begin((costs) => session.costs(costs));
+    try {
+      probes?.begin((costs) => session.costs(costs));
+    } catch (error) {
+      await session.close();
+      removeEmpty(options.file);
+      throw error;
+    }
     target?.release();
     void target?.exited.then(() => session.stop("target-ended"));
     let asked: NodeJS.Signals | undefined;
@@ -94,9 +101,15 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
     throw error;
   } finally {
     probes?.close();
-    session.close();
+    void session.close();
     signals.close();
   }
+}
+
+/** A recording that could not begin leaves no file that looks as if it had. */
+function removeEmpty(file: string | undefined): void {
+  if (file !== undefined && statSync(file, { throwIfNoEntry: false })?.isFile() === true)
+    rmSync(file);
 }
 
 interface Prepared {
@@ -277,8 +290,8 @@ class CaptureSession {
   }
 
   /** Ends a worker that has not been started, too. */
-  close(): void {
-    void this.#worker.terminate();
+  async close(): Promise<void> {
+    await this.#worker.terminate();
   }
 
   #post(message: ToWorker): void {

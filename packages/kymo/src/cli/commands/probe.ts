@@ -20,7 +20,12 @@ const flags = {
   ...liveFlags,
   open: { type: "boolean", help: "with --live: open its link in a browser" },
   duration: { type: "number", short: "d", value: "SECS", help: "stop after so many seconds" },
-  pid: { type: "number", short: "p", value: "N", help: "only events of this process" },
+  pid: {
+    type: "number",
+    short: "p",
+    value: "N",
+    help: "uprobe and usdt: this process only; ends with it",
+  },
   list: { type: "boolean", short: "l", help: "list what can be probed; GLOBs choose" },
   dump: { type: "boolean", help: "print the compiled programs, and attach nothing" },
   "buffer-mb": { type: "number", value: "N", help: "MiB of the probes' ring buffer", default: 16 },

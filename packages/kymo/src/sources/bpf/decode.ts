@@ -33,6 +33,8 @@ import { Values } from "./values.ts";
 export interface DecoderOptions {
   /** As in `process.arch`. */
   readonly arch: string;
+  /** Printed lines go to the sink's log, too; they do without this. */
+  readonly logged?: boolean;
   /** A line that a probe prints. */
   onPrint?(ts: Ns, text: string): void;
 }
@@ -366,11 +368,12 @@ export class BpfDecoder {
     const track = this.#tracks.of({ kind: "thread" }, site);
     const values = site.values.map((value) => this.values.text(value, pid));
     const { pieces } = site;
+    const logged = this.#options.logged !== false;
     return (bytes, at, ts) => {
       let text = pieces[0] ?? "";
       for (const [i, value] of values.entries()) text += value(bytes, at) + (pieces[i + 1] ?? "");
       this.#options.onPrint?.(ts, text);
-      this.#sink.log(track(bytes, at), ts, "info", this.#sink.string(text));
+      if (logged) this.#sink.log(track(bytes, at), ts, "info", this.#sink.string(text));
     };
   }
 }

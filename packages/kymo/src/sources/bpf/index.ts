@@ -17,7 +17,7 @@ export interface BpfOptions {
   readonly perf: PerfOptions;
   /** A loaded session; it is attached when the capture runs. */
   readonly probes: ProbeRequest;
-  /** Aggregations become counters on the timeline. */
+  /** Aggregations become counters on the timeline, printed lines its log. */
   readonly drawn: boolean;
 }
 export interface BpfHooks extends PerfHooks, Pick<InputOptions, "onPrint" | "onReport"> {}
@@ -59,7 +59,8 @@ async function start(
 ): Promise<BpfCapture> {
   const capture = await perf.start(perfOptions, sink, hooks);
   const input = capture.inputs.add(
-    (context) => new BpfInput(context, probes, { ...hooks, arch: process.arch, drawn }),
+    (context) =>
+      new BpfInput(context, probes, { ...hooks, arch: process.arch, drawn, logged: drawn }),
   );
   return {
     ended: capture.ended,

@@ -283,6 +283,23 @@ describe("what is wrong is said", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  probeTest("a probe that can't be attached leaves no file, and its command does not run", () => {
+    const out = file("unattached.pftrace");
+    const ended = probe(
+      "-e",
+      'watchpoint({ pid: 4194303, address: 0x1000n, bytes: 8, access: "write" }, () => instant({ name: "x" }))',
+      "-o",
+      out,
+      "--",
+      "echo",
+      "ran",
+    );
+    expect(ended.status).toBe(1);
+    expect(ended.stderr).toContain("there is no process 4194303");
+    expect(ended.stdout).toBe("");
+    expect(existsSync(out)).toBe(false);
+  });
+
   probeTest("wrong usage is status 2", () => {
     expect(probe().status).toBe(2);
     expect(probe("-e", "1", "--").status).toBe(2);
