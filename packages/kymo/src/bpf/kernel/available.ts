@@ -14,11 +14,6 @@ export interface ProbeKind {
   readonly feature: Feature;
 }
 
-/** Whether probes work here at all: what a source says before it is started. */
-export function probesAvailable(libc: Libc): Feature {
-  return new Features(libc, undefined).programs;
-}
-
 /** Every attach kind, tried now; nothing stays attached. */
 export function probeKinds(libc: Libc): readonly ProbeKind[] {
   const types = kernelTypes();

@@ -54,18 +54,11 @@ export interface BtfInt {
   readonly bits: number;
   readonly bitOffset: number;
 }
-/** A variable in a section of a `.bpf.o`. */
-export interface BtfSectionEntry {
-  readonly type: number;
-  readonly offset: number;
-  readonly bytes: number;
-}
-
 const headerBytes = 24;
 const magic = 0xeb9f;
 const nameLimit = 4096;
 /** Searches before names are indexed. */
-const scansLimit = 24;
+const scansLimit = 64;
 /** Typedefs and qualifiers in a row; arrays in arrays; anonymous structs in structs. */
 const chainLimit = 32;
 
@@ -80,7 +73,8 @@ export class Btf {
   /** Where in `#words` a type starts, by id − firstId. */
   readonly #starts: Uint32Array;
   readonly #strings: Buffer;
-  #finds = 0;
+  /** Answers of `find`. */
+  readonly #found: Map<string, number> = new Map();
   #index: Map<string, number[]> | undefined;
   /** String offsets below this are the base's. */
   readonly #firstString: number;
@@ -255,22 +249,17 @@ export class Btf {
     return all;
   }
 
-  /** Variables of a data section. */
-  sectionEntries(id: number): BtfSectionEntry[] {
-    const all: BtfSectionEntry[] = [];
-    const count = this.#count(id);
-    for (let i = 0; i < count; i++)
-      all.push({
-        type: this.#word(id, 3 + 3 * i),
-        offset: this.#word(id, 4 + 3 * i),
-        bytes: this.#word(id, 5 + 3 * i),
-      });
-    return all;
-  }
-
   /** The first type of that name and one of these kinds; 0 when there is none. Own types come before the base's. */
   find(name: string, ...kinds: readonly number[]): number {
-    if (++this.#finds > scansLimit) return this.#indexed(name, kinds);
+    const key = `${name} ${kinds.join()}`;
+    const known = this.#found.get(key);
+    if (known !== undefined) return known;
+    const id = this.#found.size < scansLimit ? this.#scan(name, kinds) : this.#indexed(name, kinds);
+    this.#found.set(key, id);
+    return id;
+  }
+
+  #scan(name: string, kinds: readonly number[]): number {
     const offsets = this.#stringOffsets(name);
     if (offsets.size > 0) {
       const words = this.#words;
@@ -283,7 +272,7 @@ export class Btf {
     return this.#base?.find(name, ...kinds) ?? 0;
   }
 
-  /** Who asks often gets an index of all names: it costs as much as a dozen searches. */
+  /** Who asks often gets an index of all names: it costs as much as so many searches (40 ms). */
   #indexed(name: string, kinds: readonly number[]): number {
     if (this.#index === undefined) {
       this.#index = new Map();

@@ -14,7 +14,6 @@ export interface Registers {
   readonly syscallArguments: readonly number[];
   /** The system call's number: valid at its exit too. */
   readonly syscallNumber: { readonly offset: number; readonly bytes: 4 | 8 };
-  readonly stackPointer: number;
   /** By the name that assemblers give a register, or a part of it. */
   named(name: string): { readonly offset: number; readonly bytes: number } | undefined;
 }
@@ -28,7 +27,6 @@ const x64: Registers = {
   result: x64At("ax"),
   syscallArguments: ["di", "si", "dx", "r10", "r8", "r9"].map(x64At),
   syscallNumber: { offset: x64At("orig_ax"), bytes: 8 },
-  stackPointer: x64At("sp"),
   named: (name) => {
     const numbered = /^(r(?:8|9|1[0-5]))([dwb]?)$/.exec(name);
     if (numbered !== null)
@@ -50,7 +48,6 @@ const arm64: Registers = {
   // The first is overwritten by the result: the kernel keeps it in orig_x0.
   syscallArguments: [272, 8, 16, 24, 32, 40],
   syscallNumber: { offset: 280, bytes: 4 },
-  stackPointer: 248,
   named: (name) => {
     if (name === "sp") return { offset: 248, bytes: 8 };
     const [, width, number] = /^([xw])(\d+)$/.exec(name) ?? [];
