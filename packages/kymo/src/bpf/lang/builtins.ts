@@ -291,6 +291,9 @@ function named(l: Lowering, of: Named["of"], { value, node }: Argument): Value {
 
 /** address(e.saddr): 4 or 16 bytes in memory, or a u32, in network order. */
 function addressOf(l: Lowering, { value, node }: Argument): Address {
+  const integer = knownInteger(value);
+  if (integer !== undefined)
+    return { kind: "address", bytes: 4, from: { word: constant(integer) } };
   if (value.kind === "word") return { kind: "address", bytes: 4, from: { word: value.expr } };
   if (value.kind === "place") {
     const { type } = value;

@@ -165,6 +165,16 @@ const cases: readonly [string, string, string][] = [
     "3:1: span() is for probes that have an entry and a return",
   ],
   [
+    "what is known on entry, on return",
+    `uprobe("app", "work", (id: u32) => span({ name: "x", end: (ret: u32) => ({ ret, id }) }));`,
+    "2:81: id is not defined here",
+  ],
+  [
+    "what is known on entry, as an object",
+    `uprobe("app", "work", (id: u32) => span({ name: "x", end: { id } }));`,
+    "2:61: this is known on entry",
+  ],
+  [
     "a number as a name",
     inHandler("instant({ name: e.pid });"),
     "3:17: a name is text, found a number (i32)",

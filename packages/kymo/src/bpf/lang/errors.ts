@@ -27,3 +27,9 @@ export class ProbeErrors extends ProbeError {
       .join("\n");
   }
 }
+
+/** The same error, with something else to do about it. */
+export function withFix(error: ProbeError, fix: string): ProbeError {
+  const { file, line, column } = error;
+  return Object.assign(new ProbeError(error.message, undefined, fix), { file, line, column });
+}

@@ -9,11 +9,12 @@ import type { Kernel } from "../schema.ts";
 import { probesOf } from "./attach.ts";
 import { Types } from "./data-type.ts";
 import { ProbeErrors } from "./errors.ts";
-import type { ParsedModule } from "./instrument.ts";
+import { type ParsedModule, probeModule } from "./instrument.ts";
 import type { Unit } from "./lower.ts";
-import { Modules } from "./modules.ts";
+import { Modules, oneLiner } from "./modules.ts";
 import { Registry } from "./registry.ts";
 import { Session } from "./session.ts";
+import { type Node, parse, references } from "./syntax.ts";
 
 export interface LoadOptions {
   /** What probe files see behind process.argv[1]. */
@@ -84,12 +85,30 @@ export async function loadProbes(
   };
 }
 
-/** A one-liner needs no imports: it has all of kymo/probe that it names. */
+/** A one-liner needs no imports: it has all of kymo/probe that it names and doesn't declare itself. */
 function withImports(code: string, names: readonly string[]): string {
-  if (/\bfrom\s*["']kymo\/probe["']/.test(code)) return code;
-  const used = names.filter((name) => new RegExp(`(?<![.\\w$])${name}\\b`).test(code));
+  const program = parse({ path: oneLiner, text: code });
+  const named = references(program);
+  const declared = new Set(program.body.flatMap(declaredNames));
+  const used = names.filter((name) => named.has(name) && !declared.has(name));
   // Behind it, so that places in it stay what they are.
-  return used.length === 0 ? code : `${code}\nimport { ${used.join(", ")} } from "kymo/probe";`;
+  return used.length === 0
+    ? code
+    : `${code}\nimport { ${used.join(", ")} } from ${JSON.stringify(probeModule)};`;
+}
+
+function declaredNames(node: Node): string[] {
+  switch (node.type) {
+    case "ImportDeclaration":
+      return node.specifiers.map(({ local }) => local.name);
+    case "VariableDeclaration":
+      return node.declarations.flatMap(({ id }) => [...references(id)]);
+    case "FunctionDeclaration":
+    case "ClassDeclaration":
+      return node.id === null ? [] : [node.id.name];
+    default:
+      return [];
+  }
 }
 
 export { ProbeErrors };

@@ -121,6 +121,10 @@ test.each([
 test("a one-liner needs no imports", async () => {
   const machine = await Machine.load(`tracepoint("test:event", (e) => print\`\${e.pid}\`)`);
   expect(machine.run(0).emitted[0]!.site.kind).toBe("print");
+  const own = await Machine.load(
+    `const count = 5, { max } = { max: 6 }; tracepoint("test:event", (e) => { const pid = e.pid; return instant({ name: "x", args: { count, max, pid } }); }) // end`,
+  );
+  expect(own.run(0, event({ pid: 7 })).emitted[0]!.args).toEqual({ count: 5n, max: 6n, pid: 7n });
 });
 
 test("kymo/probe has the names that the compiler knows, and none of them runs in Node alone", async () => {

@@ -48,6 +48,9 @@ if (globals[registryKey] === undefined) globals[registryKey] = new Map();
 const registry = globals[registryKey] as Map<string, Hooks>;
 let sessions = 0;
 
+/** What errors call code that has no file. */
+export const oneLiner = "one-liner.ts";
+
 export class Modules {
   /** By file index; the trees too. */
   readonly parsed: ParsedModule[] = [];
@@ -95,7 +98,7 @@ export class Modules {
   }
 
   async runCode(code: string): Promise<Namespace> {
-    const module = this.#parse("one-liner.ts", code);
+    const module = this.#parse(oneLiner, code);
     return this.#runModule(module, []);
   }
 

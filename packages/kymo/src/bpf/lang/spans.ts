@@ -8,7 +8,7 @@
  */
 import type { Expr, MapSpec } from "../ir.ts";
 import { u32, u64 } from "../ir.ts";
-import type { Probe } from "../program.ts";
+import { type Probe, ProbeError } from "../program.ts";
 import { type EventSchema, isMissing, type Missing } from "../schema.ts";
 import type { Field } from "../site.ts";
 import { compare, constant, isZero, plus, zero } from "./builder.ts";
@@ -22,6 +22,7 @@ import {
   type Options,
   optionsOf,
 } from "./emit.ts";
+import { withFix } from "./errors.ts";
 import { helper } from "./helpers.ts";
 import { lowerBody, newLowering } from "./lower.ts";
 import { copyMemory, lookup, roomFor } from "./map-calls.ts";
@@ -103,19 +104,40 @@ function endArgs(
   const given = begun?.options.get("end");
   if (given === undefined) return () => [];
   const { value, node } = given;
-  const made =
-    value.kind === "function"
-      ? l.inline(value.record, [result], node)
-      : value.kind === "known" && typeof value.value === "function"
-        ? l.inline(
-            l.session.functionOf(value.value) ??
-              fail(l, node, "end is a function of a probe file, or an object"),
-            [result],
-            node,
-          )
-        : value;
+  const made = onReturn(l, value, result, node);
   return argsOf(l, emission, { value: made, node });
 }
+
+function onReturn(l: Lowering, value: Value, result: Value, node: Node): Value {
+  const record =
+    value.kind === "function"
+      ? value.record
+      : value.kind === "known" && typeof value.value === "function"
+        ? l.session.functionOf(value.value)
+        : undefined;
+  if (record === undefined) {
+    const fields = value.kind === "object" ? [...value.fields.values()] : [];
+    for (const field of fields)
+      if (field.value.kind !== "known") fail(l, field.node, "this is known on entry", entryFix);
+    if (value.kind === "object" || (value.kind === "known" && typeof value.value === "object"))
+      return value;
+    return fail(
+      l,
+      node,
+      "end is a function of the result, or an object",
+      "end: (ret) => ({ ret })",
+    );
+  }
+  try {
+    return l.inline(record, [result], node);
+  } catch (error) {
+    if (!(error instanceof ProbeError) || !error.message.includes("is not defined here"))
+      throw error;
+    throw withFix(error, entryFix);
+  }
+}
+const entryFix =
+  "end is run on return, with the result alone: what is known on entry goes into args";
 
 /** Slices end where they began: on the thread. */
 function onThread(l: Lowering, { options }: Begun): void {
