@@ -211,6 +211,11 @@ test.each([
     /more than the kernel is willing to check/,
   ],
   [
+    "5: (15) if r0 == 0x0 goto pc+2         ; R0=map_value(map=h)\nBPF program is too large. Processed 1000001 insn\n",
+    2,
+    /\(the kernel: BPF program is too large\. Processed 1000001 insn\)$/,
+  ],
+  [
     "1: (b7) r0 = 0\nsomething new\nprocessed 2 insns\n",
     1,
     /^the kernel refuses this .*something new/,

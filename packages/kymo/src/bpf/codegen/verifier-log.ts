@@ -156,7 +156,7 @@ function read(log: string): { instruction: number | undefined; verdict: string }
     if (listed !== null) {
       instruction = Number(listed[1]);
       // What comes after a jump is on the jump's line.
-      const after = / goto pc[+-]\d+\s+(?!;|R\d|\d+:)(.+)$/.exec(line)?.[1];
+      const after = / goto pc[+-]\d+\s+(?![\s;]|R\d|\d+:)(.+)$/.exec(line)?.[1];
       words = after === undefined ? [] : [after];
     } else if (line !== "" && !chatter.test(line)) {
       words.push(line);
