@@ -16,8 +16,16 @@ export const recordAt = { site: 0, tid: 4, time: 8 } as const;
 export type Field =
   | { readonly type: "int" | "uint"; readonly offset: number; readonly bytes: 1 | 2 | 4 | 8 }
   | { readonly type: "bool"; readonly offset: number; readonly bytes: 1 }
-  /** NUL-terminated inside `bytes`, or all of it. */
-  | { readonly type: "text"; readonly offset: number; readonly bytes: number }
+  /**
+   * NUL-terminated inside `bytes`, or all of it. `late`: where it was in the memory of the current process; when it is empty,
+   * its page may not have been there for the program, and whoever decodes reads it.
+   */
+  | {
+      readonly type: "text";
+      readonly offset: number;
+      readonly bytes: number;
+      readonly late?: Field;
+    }
   /** Raw bytes of fixed length. */
   | { readonly type: "bytes"; readonly offset: number; readonly bytes: number }
   /**
@@ -119,6 +127,17 @@ export type Site = SiteBase &
         readonly name: Value;
         readonly unit?: string;
         readonly value: Field;
+      }
+    /** Binds a flow to the innermost slice that is open on the track. */
+    | {
+        readonly kind: "flow";
+        readonly track: TrackSelector;
+        readonly flow: { readonly id: Field; readonly step: "start" | "step" | "end" };
+      }
+    /** An event in words, on the current thread: `kymo:start:NAME` (sources/bpf/mark-text.ts). Any other text is none. */
+    | {
+        readonly kind: "mark";
+        readonly text: Value;
       }
     /** A stack of the current thread: drawn as its CPU samples are. `weight` in ns. */
     | {

@@ -64,6 +64,12 @@ export class AddressSpace {
     return mapping !== undefined && address < mapping.end ? mapping : undefined;
   }
 
+  /** The mappings before and behind an address, or the one that has it: nearest first. */
+  around(address: number): readonly Mapping[] {
+    const after = this.#indexAfter(address);
+    return [this.#mappings[after - 1], this.#mappings[after]].filter((one) => one !== undefined);
+  }
+
   /** Index of the first mapping that starts after `address`. */
   #indexAfter(address: number): number {
     const list = this.#mappings;

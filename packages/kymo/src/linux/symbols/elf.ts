@@ -39,7 +39,7 @@ export interface Elf {
 export const sectionType = { symtab: 2, rela: 4, note: 7, nobits: 8, rel: 9, dynsym: 11 } as const;
 export const sectionFlag = { exec: 4 } as const;
 export const segmentType = { load: 1, note: 4 } as const;
-export const segmentFlag = { exec: 1 } as const;
+export const segmentFlag = { exec: 1, write: 2 } as const;
 export const machine = { i386: 3, arm: 40, x86_64: 62, aarch64: 183 } as const;
 
 const headerLimit = 64 * 1024; // sections, segments; more is no program

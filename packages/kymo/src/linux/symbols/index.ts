@@ -17,9 +17,17 @@
 import type { FrameInfo, Problem } from "@kymo/trace";
 import { AddressSpace, type Mapping, parseMaps } from "./address-space.ts";
 import { type KernelSymbols, readKernelSymbols } from "./kallsyms.ts";
+import { readLiteral } from "./literals.ts";
 import { Module } from "./module.ts";
 import { PerfMap } from "./perf-map.ts";
-import { findFile, identityOf, openFile, readMapsText, readOwnVdso } from "./process-files.ts";
+import {
+  type FoundFile,
+  findFile,
+  identityOf,
+  openFile,
+  readMapsText,
+  readOwnVdso,
+} from "./process-files.ts";
 
 export interface MappingInfo {
   readonly start: bigint | number;
@@ -147,6 +155,23 @@ export class Symbolizer {
     if (process.frames.size >= frameLimit) process.frames.clear();
     if (lasting) process.frames.set(ip, frame);
     return frame;
+  }
+
+  /**
+   * What a process has, or had, in memory that nothing may write to: read from the file mapped there, at most `most` bytes.
+   * undefined where no file says. Opens the file each time.
+   */
+  literal(pid: number, address: bigint, most: number): Uint8Array | undefined {
+    const process = this.#processes.get(pid);
+    const at = Number(address);
+    for (const mapping of process?.space.around(at) ?? []) {
+      const found = isFile(mapping.path)
+        ? findFile(this.#proc, this.#withAncestors(pid), mapping)
+        : undefined;
+      const bytes = found === undefined ? undefined : literalIn(found, mapping, at, most);
+      if (bytes !== undefined) return bytes;
+    }
+    return undefined;
   }
 
   #kernelFrame(ip: bigint): FrameInfo {
@@ -339,6 +364,24 @@ function newProcess(space: AddressSpace): Process {
     frames: new Map(),
     jit: undefined,
   };
+}
+
+function literalIn(
+  found: FoundFile,
+  mapping: Mapping,
+  address: number,
+  most: number,
+): Uint8Array | undefined {
+  try {
+    const source = openFile(found);
+    try {
+      return readLiteral(source, mapping, address, most);
+    } finally {
+      source.close();
+    }
+  } catch {
+    return undefined; // not ELF, or not readable for us
+  }
 }
 
 /** Not "//anon", "/dev/zero (deleted)", "/memfd:…", "/SYSV…": memory that has a path but no ELF file. */

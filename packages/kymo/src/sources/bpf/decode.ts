@@ -6,6 +6,7 @@
  */
 import {
   type EventTypeId,
+  type FlowBind,
   NO_ARGS,
   NO_TRACK,
   type Ns,
@@ -24,6 +25,8 @@ import type { RecordBytes, RecordSource } from "../../linux/perf-ring.ts";
 import type { CaptureContext } from "../perf/extra.ts";
 import type { Task } from "../perf/tasks.ts";
 import { type Read, readBig, readExact, readNumber, readTime } from "./fields.ts";
+import { type LateTextSources, LateTexts, processMemory } from "./late-text.ts";
+import { parseMark } from "./mark-text.ts";
 import type { ProbeRequest } from "./request.ts";
 import { isStackField, StackReader } from "./stack-reader.ts";
 import { isDead, stateLetter } from "./task-states.ts";
@@ -35,6 +38,8 @@ export interface DecoderOptions {
   readonly arch: string;
   /** Printed lines go to the sink's log, too; they do without this. */
   readonly logged?: boolean;
+  /** Memory of another process; for tests. */
+  memory?: LateTextSources["memory"];
   /** A line that a probe prints. */
   onPrint?(ts: Ns, text: string): void;
 }
@@ -50,12 +55,17 @@ type PointSite = SiteOf<"instant" | "begin" | "end">;
 
 /** Ids of flows are the user's numbers; kymo's own of fork and child are small ones. "kymo" in the high half keeps them apart. */
 const flowSpace = 0x6b79_6d6f_0000_0000n;
+const flowId = (id: bigint): bigint => BigInt.asUintN(64, id ^ flowSpace);
+const markCategory = "mark";
 const timeWord = recordAt.time / 4;
 
 export class BpfDecoder {
   /** Records handled. */
   events = 0;
   malformed = 0;
+  /** Texts that begin like a mark and are none. */
+  unknownMarks = 0;
+  readonly #late: LateTexts;
   readonly #sink: TraceSink;
   readonly #context: CaptureContext;
   readonly #options: DecoderOptions;
@@ -76,7 +86,17 @@ export class BpfDecoder {
     this.#context = context;
     this.#options = options;
     this.#stacks = new StackReader(context, request.maps);
-    this.values = new Values({ sink, symbols, stacks: this.#stacks, arch: options.arch });
+    this.#late = new LateTexts({
+      memory: options.memory ?? processMemory,
+      literal: (...where) => symbols.literal(...where),
+    });
+    this.values = new Values({
+      sink,
+      symbols,
+      stacks: this.#stacks,
+      late: this.#late,
+      arch: options.arch,
+    });
     this.#tracks = new ProbeTracks(context, this.values);
     for (const type of request.eventTypes) this.#types.set(type.name, sink.eventType(type));
     for (const site of request.sites)
@@ -90,6 +110,11 @@ export class BpfDecoder {
 
   round(ts: Ns): void {
     this.#roundNs = ts;
+  }
+
+  /** Names that could be read no more. */
+  get unreadableNames(): number {
+    return this.#late.unreadable;
   }
 
   /** Events on tracks that were one too many. */
@@ -182,6 +207,10 @@ export class BpfDecoder {
         return this.#typed(site);
       case "print":
         return this.#print(site);
+      case "flow":
+        return this.#flow(site.flow, this.#tracks.of(site.track, site), "enclosing");
+      case "mark":
+        return this.#mark(site);
     }
   }
 
@@ -242,16 +271,52 @@ export class BpfDecoder {
   #flow(
     { id: field, step }: { readonly id: Field; readonly step: "start" | "step" | "end" },
     track: ReturnType<ProbeTracks["of"]>,
+    bind: FlowBind = "last",
   ): Handle {
     const id = readBig(field);
     return (bytes, at, ts) =>
-      this.#sink.flow(
-        BigInt.asUintN(64, id(bytes, at) ^ flowSpace),
-        track(bytes, at),
-        ts,
-        step,
-        "last",
-      );
+      this.#sink.flow(flowId(id(bytes, at)), track(bytes, at), ts, step, bind);
+  }
+
+  /** What a program says in words: see mark-text.ts. */
+  #mark(site: SiteOf<"mark">): Handle {
+    const sink = this.#sink;
+    const text = this.values.textIfReadable(site.text, this.#tracks.pid(site));
+    const taskOf = this.#tracks.task(site);
+    const category = sink.string(markCategory);
+    return (bytes, at, ts) => {
+      const mark = parseMark(text(bytes, at) ?? "");
+      const task = taskOf(bytes, at);
+      if (mark === undefined || task === undefined) return;
+      const { track } = task;
+      // The call that says so is drawn on the same track, and isn't part of what it says.
+      if (task.inSyscall) {
+        sink.end(track, ts, NO_ARGS);
+        task.inSyscall = false;
+      }
+      switch (mark.kind) {
+        case "start":
+          return sink.begin(track, ts, sink.string(mark.name), category, NO_ARGS);
+        case "stop":
+          return sink.end(track, ts, NO_ARGS);
+        case "instant":
+          return sink.instant(track, ts, sink.string(mark.name), category, NO_ARGS);
+        case "counter": {
+          const { name } = mark;
+          const on = this.#tracks.counter(
+            task.process.track,
+            sink.string(name),
+            () => name,
+            undefined,
+          );
+          return sink.counter(on, ts, mark.value);
+        }
+        case "flow":
+          return sink.flow(flowId(mark.id), track, ts, mark.step, "enclosing");
+        case "unknown":
+          this.unknownMarks++;
+      }
+    };
   }
 
   #args(args: readonly SiteArg[], site: Site): Read<ReturnType<TraceSink["args"]["done"]>> {

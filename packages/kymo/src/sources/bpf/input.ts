@@ -69,7 +69,7 @@ export class BpfInput implements ExtraInput {
 
   finish(ts: Ns): void {
     this.#losses.read(ts);
-    const { malformed, beyondTrackLimit } = this.#decoder;
+    const { malformed, beyondTrackLimit, unreadableNames, unknownMarks } = this.#decoder;
     if (malformed > 0)
       this.#sink.problem({
         kind: "malformed",
@@ -82,6 +82,20 @@ export class BpfInput implements ExtraInput {
         kind: "unsupported",
         count: beyondTrackLimit,
         message: `events of tracks by key are together on one track: ${keyedTrackLimit} keys have their own`,
+      });
+    if (unreadableNames > 0)
+      this.#sink.problem({
+        kind: "unsupported",
+        count: unreadableNames,
+        message:
+          "names could not be read: their page was not in memory, and the process had ended when it was looked at",
+      });
+    if (unknownMarks > 0)
+      this.#sink.problem({
+        kind: "malformed",
+        count: unknownMarks,
+        message:
+          "paths begin with kymo: and are no mark; kymo:start:NAME, stop, instant:NAME, counter:NAME=42 and flow-start:ID, -step, -end are",
       });
     for (const { aggregation, rows } of this.#aggregations.finish(ts, this.#options.drawn))
       this.#options.onReport?.(reportLines(aggregation, rows));

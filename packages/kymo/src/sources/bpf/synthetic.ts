@@ -70,6 +70,7 @@ export function testCapture(
       tasks: new Tasks(sink, { host, readTask: (tid) => byTid.get(tid) }),
       symbols: {
         prepare() {},
+        literal: () => undefined,
         frame: (pid, ip, kernel) => ({ name: `${kernel ? "k" : `u${pid}:`}${ip.toString(16)}` }),
       },
     },

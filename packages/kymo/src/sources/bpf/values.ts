@@ -10,6 +10,7 @@ import { signalName } from "../../linux/signals.ts";
 import { syscallName } from "../../linux/syscall-names.ts";
 import type { CaptureContext } from "../perf/extra.ts";
 import { type Read, readBig, readExact, readNumber } from "./fields.ts";
+import type { LateTexts } from "./late-text.ts";
 import { isStackField, type StackReader } from "./stack-reader.ts";
 import { TextTable } from "./text-table.ts";
 
@@ -23,6 +24,7 @@ export interface ValueContext {
   readonly sink: TraceSink;
   readonly symbols: CaptureContext["symbols"];
   readonly stacks: StackReader;
+  readonly late: LateTexts;
   /** As in `process.arch`: which table of system calls. */
   readonly arch: string;
 }
@@ -48,8 +50,13 @@ export class Values {
     }
     if (value.type === "text") {
       const texts = this.#texts;
-      const { offset, bytes: most } = value;
-      return ({ u8 }, at) => texts.text(u8, at + offset, most);
+      const { offset, bytes: most, late } = value;
+      if (late === undefined) return ({ u8 }, at) => texts.text(u8, at + offset, most);
+      const text = this.text(value, pid);
+      return (bytes, at) =>
+        bytes.u8[at + offset] === 0
+          ? sink.string(text(bytes, at))
+          : texts.text(bytes.u8, at + offset, most);
     }
     const text = this.text(value, pid);
     if (value.type !== "choice" && value.type !== "bool" && !isNumberName(value))
@@ -135,13 +142,10 @@ export class Values {
         const read = readNumber(value);
         return (bytes, at) => String(read(bytes, at) !== 0);
       }
-      case "text":
-        return ({ u8 }, at) => {
-          const start = at + value.offset;
-          const whole = u8.subarray(start, start + value.bytes);
-          const end = whole.indexOf(0);
-          return this.#decoder.decode(end < 0 ? whole : whole.subarray(0, end));
-        };
+      case "text": {
+        const { late } = this.#context;
+        return this.#textOf(value, pid, (...where) => late.name(...where));
+      }
       case "bytes":
         return ({ u8 }, at) =>
           Buffer.from(u8.subarray(at + value.offset, at + value.offset + value.bytes)).toString(
@@ -165,6 +169,30 @@ export class Values {
             .join("");
       }
     }
+  }
+
+  /** As text(), undefined where it can't be read any more: for texts that may not be meant for kymo at all. */
+  textIfReadable(value: Value, pid: Read<number>): Read<string | undefined> {
+    const { late } = this.#context;
+    if (value.type !== "text") return this.text(value, pid);
+    return this.#textOf(value, pid, (...where) => late.text(...where));
+  }
+
+  /** The text in the record; where that is empty and its address is known, what `read` finds there. */
+  #textOf<Absent>(
+    { offset, bytes: most, late }: Extract<Field, { readonly type: "text" }>,
+    pid: Read<number>,
+    read: (pid: number, address: bigint, most: number) => string | Absent,
+  ): Read<string | Absent> {
+    const now: Read<string> = ({ u8 }, at) => {
+      const whole = u8.subarray(at + offset, at + offset + most);
+      const end = whole.indexOf(0);
+      return this.#decoder.decode(end < 0 ? whole : whole.subarray(0, end));
+    };
+    if (late === undefined) return now;
+    const address = readBig(late);
+    return (bytes, at) =>
+      bytes.u8[at + offset] === 0 ? read(pid(bytes, at), address(bytes, at), most) : now(bytes, at);
   }
 
   #nameText(field: Extract<Field, { readonly type: "name" }>, pid: Read<number>): Read<string> {

@@ -19,7 +19,11 @@ export interface CaptureContext {
   /** The track of each CPU. */
   readonly cpus: ReadonlyMap<number, TrackId>;
   readonly tasks: Tasks;
-  readonly symbols: FrameSource & { prepare(): void };
+  readonly symbols: FrameSource & {
+    prepare(): void;
+    /** What a process has, or had, in memory that only its file says. */
+    literal(pid: number, address: bigint, most: number): Uint8Array | undefined;
+  };
 }
 
 /** A ring as the capture sees it between rounds. */
