@@ -121,6 +121,12 @@ const captured: readonly [string, string, Fields, unknown][] = [
     "few",
   ],
   [
+    "function of(x: cstr) { switch (x) { case 'sh': case 'bash': return 1; case 'node': { return 2; } default: return 3; } }",
+    "of(e.comm) * 10 + of(comm())",
+    { comm: "bash" },
+    13n,
+  ],
+  [
     "const make = (k: number) => (x: u32) => x * k; const triple = make(3);",
     "triple(e.flags)",
     { flags: 5 },

@@ -1,7 +1,7 @@
 /** Statements of handlers and of the functions they call. */
 import type { Expression } from "oxc-parser";
 import type { Block } from "../ir.ts";
-import { conditionOf, hold } from "./conditions.ts";
+import { compareValues, conditionOf, hold } from "./conditions.ts";
 import {
   type Binding,
   collecting,
@@ -282,9 +282,16 @@ function lowerSwitch(l: Lowering, node: Extract<Node, { type: "SwitchStatement" 
       return run();
     }
     const condition = group.tests
-      .map((test) =>
-        binary(l, "===", value, l.expression(test!), test!, [node.discriminant, test!]),
-      )
+      .map((test) => {
+        const { start, end } = test!;
+        const sides = { left: node.discriminant, right: test! };
+        const whole = { type: "BinaryExpression", operator: "===", ...sides, start, end } as const;
+        const tested = l.expression(test!);
+        return (
+          compareValues(l, "===", value, tested, whole) ??
+          binary(l, "===", value, tested, test!, [sides.left, sides.right])
+        );
+      })
       .map((compared) => toWord(l, compared, node).expr)
       .reduce((left, right) => ({ op: "or", left, right }));
     const flows: Flow[] = [];
