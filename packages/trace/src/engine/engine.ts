@@ -266,7 +266,8 @@ export class Engine {
 
   #tellAppended(open: OpenTrace): void {
     const { trace, lostEvents, leftOutEvents } = open;
-    if (trace.version === this.#toldVersion) return;
+    // An empty trace has no end yet.
+    if (trace.version === this.#toldVersion || !(trace.toNs >= trace.fromNs)) return;
     this.#appendedAt = performance.now();
     this.#toldVersion = trace.version;
     const { toNs, length: events } = trace;

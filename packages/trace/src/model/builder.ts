@@ -292,8 +292,10 @@ export class TraceBuilder implements TraceSink {
     this.#lives.add({ track: thread, ts, what, detail });
     if (what !== "exit" && what !== "start") return;
     const op = what === "exit" ? THREAD_EXIT : THREAD_START;
-    const { late, pending } = this.#wait(this.#sched);
-    (arrival === Arrival.late ? late : pending).append(ts, 0, thread, -1, 0, op, false);
+    const stream = this.#wait(this.#sched);
+    // Asking for `late` makes it: all that was built would be built again.
+    const events = arrival === Arrival.late ? stream.late : stream.pending;
+    events.append(ts, 0, thread, -1, 0, op, false);
   }
 
   flow(id: bigint, track: TrackId, ts: Ns, step: FlowStep, bind: FlowBind): void {

@@ -158,6 +158,32 @@ test("a CPU's row says what runs there, and a thread runs in one place at a time
     }),
   ));
 
+test("rows keep their identity: built on by what comes in time, built again by what comes late", () => {
+  const t = new OneCpu();
+  const { builder, a, b } = t;
+  const rows = () =>
+    builder.trace.rows.map(({ id, track, generation, length }) => ({
+      id,
+      track,
+      generation,
+      length,
+    }));
+  t.sw(10, IDLE, "", a).sw(20, a, "S", b);
+  builder.watermark(30 as Ns);
+  const first = rows();
+  builder.life(a, 35 as Ns, "start", EMPTY_STRING);
+  t.sw(40, b, "S", a).exit(45, b);
+  builder.watermark(50 as Ns);
+  expect(rows().map(({ generation }) => generation)).toEqual(first.map(() => 0));
+  t.sw(15, a, "R", b); // late
+  builder.watermark(60 as Ns);
+  expect(rows().map(({ id, track }) => ({ id, track }))).toEqual(
+    first.map(({ id, track }) => ({ id, track })),
+  );
+  expect(rows().map(({ generation }) => generation)).toEqual(first.map(() => 1));
+  expect(rows().every(({ length }) => length > 0)).toBe(true);
+});
+
 function statesBuilt(trace: Trace, thread: number): string[] {
   const label = new RegExp(
     `^(\\d+) thread_state thread ${trace.tracks[thread]!.tid} .*: (\\S+) (\\S+?\\+?)( cpu \\d)?( by .*)?$`,

@@ -70,10 +70,17 @@ export class Sched implements Target {
     this.length = 0;
     this.#journal = new Pending();
     this.#exited.clear();
-    for (const cpu of this.#cpus) cpu?.row.restart();
-    for (const thread of this.#threads) thread?.row.restart();
-    this.#cpus.length = 0;
-    this.#threads.length = 0;
+    for (const cpu of this.#cpus) {
+      if (cpu === undefined) continue;
+      cpu.row.restart();
+      cpu.running = NO_TRACK;
+    }
+    for (const thread of this.#threads) {
+      if (thread === undefined) continue;
+      thread.row.restart();
+      thread.state = EMPTY_STRING;
+      thread.cpu = undefined;
+    }
   }
 
   take(block: PendingBlock, order: Uint32Array | undefined, from: number, to: number): void {

@@ -40,7 +40,7 @@ export class Stream {
   }
 
   get isEmpty(): boolean {
-    return this.pending.length === 0 && this.#late === undefined;
+    return this.pending.length === 0 && (this.#late?.length ?? 0) === 0;
   }
 
   /**
@@ -56,7 +56,7 @@ export class Stream {
     this.pending.drain(limit, take);
     const late = this.#late;
     const moved = waiting - this.pending.length;
-    if (late === undefined) return moved;
+    if (late === undefined || late.length === 0) return moved;
     const wait = target.length > CHEAP_TO_REBUILD && late.length < target.length * FAIR_SHARE;
     if (wait && !final) return moved;
     const found = late.length;
