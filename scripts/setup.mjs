@@ -85,6 +85,11 @@ const debianPackages = {
   strace: "strace",
   setpriv: "util-linux",
   nm: "binutils",
+  clang: "clang",
+  bpftool: "bpftool",
+  openssl: "openssl",
+  ip: "iproute2",
+  python3: "python3",
 };
 
 /** Installs what is missing, where apt-get and the rights are there; says what stays missing and that its tests skip. */
