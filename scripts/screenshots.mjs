@@ -3,6 +3,7 @@
  *
  *     timeline-{light,dark}   as it opens           stall-{light,dark}   the planted stall, what woke it selected
  *     slice, tooltip, area, search, flame, narrow, losses, empty, help, dense
+ *     live                    the demo while it is recorded; needs what kymo record needs
  *
  * Needs Debian's chromium.
  */
@@ -122,12 +123,37 @@ async function takeAll(url, colorScheme) {
   await shoot("losses", view, () => {}, "", await lossyUrl());
   await shoot("dense", view, (page) => page.locator(".view canvas").press("c"));
   await shoot("help", view, (page) => page.keyboard.press("?"));
+  if (only === "" || "live".includes(only)) await takeLive(view, colorScheme);
   if (only === "" || "empty".includes(only)) {
     const page = await browser.newPage({ viewport: view, colorScheme });
     await page.goto(await servePage());
     await page.waitForTimeout(800);
     await page.screenshot({ path: path.join(out, `empty-${colorScheme}.png`) });
     await page.close();
+  }
+}
+
+/** The demo, some seconds into its recording. */
+async function takeLive(viewport, colorScheme) {
+  const dir = mkdtempSync(path.join(os.tmpdir(), "kymo-live-"));
+  const args = [kymo, "record", "--live", "-o", path.join(dir, "shop.pftrace"), "--"];
+  const recorder = spawn(process.execPath, [...args, "node", path.join(root, "demo/shop.mjs")], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  try {
+    const link = await linkOf(recorder, recorder.stderr);
+    const page = await browser.newPage({ viewport, colorScheme });
+    await page.goto(link);
+    await page.waitForFunction(() => window.__kymo?.state.end > 3.5e9);
+    await page.evaluate(() =>
+      document.styleSheets[0].insertRule(".topbar .facts > :nth-child(n + 3) { display: none }"),
+    );
+    await page.screenshot({ path: path.join(out, `live-${colorScheme}.png`) });
+    await page.close();
+  } finally {
+    recorder.kill("SIGTERM");
+    await new Promise((resolve) => recorder.once("exit", resolve));
+    rmSync(dir, { recursive: true, force: true });
   }
 }
 
@@ -180,14 +206,19 @@ function serve(file) {
     stdio: ["ignore", "pipe", "inherit"],
   });
   running.push(server);
+  return linkOf(server, server.stdout);
+}
+
+/** The first link that a kymo prints. */
+function linkOf(server, stream) {
   return new Promise((resolve, reject) => {
     let text = "";
-    server.stdout.on("data", (chunk) => {
+    stream.on("data", (chunk) => {
       text += chunk;
       const found = /http:\/\/\S+/.exec(text);
       if (found) resolve(found[0]);
     });
-    server.on("exit", (code) => reject(new Error(`kymo open ended with ${code}`)));
+    server.on("exit", (code) => reject(new Error(`kymo ended with ${code}: ${text}`)));
   });
 }
 
