@@ -7,7 +7,14 @@
 import type { ClockDomain, ClockInfo } from "../../model/sink.ts";
 import { WireType } from "../../wire/protobuf.ts";
 import { type ClockOrigin, clockOrigin, writeAbsolute } from "./bundle.ts";
-import { builtinClock, DELTA_CLOCK, KYMO_UUID, KymoEvent, SECTION_CLOCK } from "./kymo.ts";
+import {
+  builtinClock,
+  DELTA_CLOCK,
+  END_CLOCK,
+  KYMO_UUID,
+  KymoEvent,
+  SECTION_CLOCK,
+} from "./kymo.ts";
 import type { Packets } from "./packets.ts";
 import { BuiltinClock, Clock, ClockSnapshot, TracePacket } from "./records.ts";
 
@@ -61,7 +68,7 @@ export class ClockWriter {
   }
 
   /**
-   * The ClockSnapshot of the packet being written: our two sequence clocks, the trace clock and boottime at `time`,
+   * The ClockSnapshot of the packet being written: our three sequence clocks, the trace clock and boottime at `time`,
    * and what else was read then.
    */
   writeClocks(time: number, others: Snapshot): void {
@@ -78,6 +85,7 @@ export class ClockWriter {
     const zero: ClockOrigin = { high: 0, low: 0 };
     clock(DELTA_CLOCK, this.packets.origin, time, true);
     clock(SECTION_CLOCK, zero, time - this.packets.sectionStart);
+    clock(END_CLOCK, this.packets.origin, time, true);
     clock(this.packets.primaryClock, this.packets.origin, time);
     if (this.packets.primaryClock !== BuiltinClock.boottime)
       clock(BuiltinClock.boottime, this.bootOrigin, time);
@@ -89,6 +97,7 @@ export class ClockWriter {
     out.uint(ClockSnapshot.primaryTraceClock, this.packets.primaryClock);
     out.close(snapshot);
     this.packets.lastTime = time;
+    this.packets.lastEnd = time;
   }
 
   /** @returns whether ftrace timestamps must be written with another offset from now on */

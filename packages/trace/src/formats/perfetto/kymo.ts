@@ -50,6 +50,10 @@ export const SECTION_NS = 5e9;
 /** Sequence-scoped clocks: each timestamp adds to the last one; ns since the section began. */
 export const DELTA_CLOCK: number = BuiltinClock.firstOfSequence;
 export const SECTION_CLOCK: number = BuiltinClock.firstOfSequence + 1;
+/** As DELTA_CLOCK, for the ends of short slices recorded whole: they must not move the clock of what begins next. */
+export const END_CLOCK: number = BuiltinClock.firstOfSequence + 2;
+/** A longer slice would take that clock past the ends of those that follow. */
+export const END_CLOCK_SLICE_NS = 1e6;
 
 /** The clock that timestamps of a domain are written on. "tsc" and "unknown" count as Perfetto's default clock. */
 export function builtinClock(domain: ClockDomain): number {

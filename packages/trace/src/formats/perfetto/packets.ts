@@ -14,7 +14,15 @@ import { ProtoWriter, WireType } from "../../wire/protobuf.ts";
 import type { ByteSink } from "../format.ts";
 import { ArgSets, writeAnnotations, writeInteger } from "./args.ts";
 import { type ClockOrigin, clockOrigin, writeAbsolute } from "./bundle.ts";
-import { CATEGORY_IID, KymoArg, SECTION_CLOCK, SEQUENCE_ID, TYPE_CATEGORY_IID } from "./kymo.ts";
+import {
+  CATEGORY_IID,
+  END_CLOCK,
+  END_CLOCK_SLICE_NS,
+  KymoArg,
+  SECTION_CLOCK,
+  SEQUENCE_ID,
+  TYPE_CATEGORY_IID,
+} from "./kymo.ts";
 import { Output } from "./output.ts";
 import { Profiles } from "./profile.ts";
 import {
@@ -46,6 +54,8 @@ export class Packets {
   sectionStart = 0;
   /** Where the clock of deltas stands. */
   lastTime = 0;
+  /** Where the clock of ends stands. */
+  lastEnd = 0;
   /** The trace clock: its id, and its reading at time 0. */
   primaryClock: number = BuiltinClock.boottime;
   origin: ClockOrigin = clockOrigin(0n);
@@ -86,6 +96,7 @@ export class Packets {
     this.section++;
     this.sectionStart = time;
     this.lastTime = time;
+    this.lastEnd = time;
     for (const table of [this.categories, this.names, this.argNames, this.argTexts, this.logTexts])
       table.restart();
     this.profiles.restart();
@@ -121,6 +132,18 @@ export class Packets {
       writeAbsolute(this.out, this.origin, time);
       this.out.uint(TracePacket.timestampClockId, this.primaryClock);
     }
+  }
+
+  /** Of a slice that began at `openTime`. It must not move the clock of deltas past the slices inside. */
+  private writeEndTime(time: number): void {
+    const delta = time - this.lastEnd;
+    if (delta < 0 || time - this.openTime > END_CLOCK_SLICE_NS) {
+      this.writeTime(time);
+      return;
+    }
+    this.out.uint(TracePacket.timestamp, delta);
+    this.out.uint(TracePacket.timestampClockId, END_CLOCK);
+    this.lastEnd = time;
   }
 
   endPacket(packet: number): void {
@@ -211,11 +234,11 @@ export class Packets {
     const whole = this.wholeEnd;
     if (whole === undefined) return;
     this.wholeEnd = undefined;
-    // Directly after its begin; it must not move the clock of deltas past the slices inside.
+    // Directly after its begin.
     const end = out.open(Trace.packet);
     out.uint(TracePacket.trustedPacketSequenceId, SEQUENCE_ID);
     out.uint(TracePacket.sequenceFlags, SequenceFlag.needsIncrementalState);
-    this.writeTime(whole.time);
+    this.writeEndTime(whole.time);
     const event = out.open(TracePacket.trackEvent);
     out.uint(TrackEvent.type, EventType.sliceEnd);
     out.uint(TrackEvent.trackUuid, this.openTrack);
