@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Handler } from "../bpf/ir.ts";
 import { rightsFix } from "../bpf/kernel/features.ts";
 import { ProbeErrors } from "../bpf/lang/errors.ts";
+import type { LoadOptions } from "../bpf/lang/index.ts";
 import { ProbeError, type ProbeSet, type Program } from "../bpf/program.ts";
 import type { Kernel } from "../bpf/schema.ts";
 import { UserError } from "../cli/command.ts";
@@ -15,6 +16,8 @@ export interface ProbeInput {
   readonly argv?: readonly string[];
   /** Only events of this process. */
   readonly pid?: number | undefined;
+  /** The process that is recorded, with its descendants: what `targetPid()` says. None: everything is. */
+  readonly target?: number | undefined;
   /** Of the ring: a power of two. What the compiler chose, where it is not given. */
   readonly ringBytes?: number;
   /** Let the kernel measure what the programs cost. */
@@ -93,8 +96,9 @@ async function compiled(input: ProbeInput, kernel: Kernel): Promise<Compiled> {
   return { set: await loadProbes(files, kernel, compilerOptions(input)), compile };
 }
 
-function compilerOptions({ argv, pid }: ProbeInput): { argv?: string[]; pid?: number } {
+function compilerOptions({ argv, pid, target }: ProbeInput): LoadOptions {
   return {
+    ...(target === undefined ? {} : { target }),
     ...(argv === undefined ? {} : { argv: [...argv] }),
     ...(pid === undefined ? {} : { pid }),
   };

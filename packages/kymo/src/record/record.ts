@@ -1,21 +1,16 @@
 /** One recording from the main thread's side: the target, the capture worker, signals, and words on stderr. */
 import { rmSync, statSync } from "node:fs";
-import { availableParallelism, hostname, machine, release } from "node:os";
+import { hostname, machine, release } from "node:os";
 import { type MessagePort, Worker } from "node:worker_threads";
 import { UserError } from "../cli/command.ts";
 import { readTask } from "../linux/proc.ts";
 import type { ProbeCost } from "../sources/bpf/request.ts";
 import type { PerfOptions } from "../sources/perf/options.ts";
 import type { CaptureRequest, FromWorker, StoppedBy, ToWorker } from "./messages.ts";
-import {
-  loadProbeSession,
-  type ProbeInput,
-  type ProbeSession,
-  ringBytes,
-  whyNoProbes,
-} from "./probes.ts";
+import { type Prepared, prepareProbes } from "./prepare.ts";
+import type { ProbeInput, ProbeSession } from "./probes.ts";
 import { ProgressLine, summaryLine } from "./progress.ts";
-import { probeName, shippedProbe } from "./shipped.ts";
+import { probeName } from "./shipped.ts";
 import { exitStatus, findCommandProblem, launch, type Target } from "./target.ts";
 
 export interface RecordOptions {
@@ -32,6 +27,8 @@ export interface RecordOptions {
   readonly version: string;
   readonly perf: Omit<PerfOptions, "pid" | "launched">;
   readonly probes?: ProbeInput | undefined;
+  /** Events that programs mark themselves, without a library. */
+  readonly marks?: boolean;
   /** To a live view (live/serve-live.ts). */
   readonly feed?: MessagePort;
 }
@@ -69,7 +66,10 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
   let probes: ProbeSession | undefined;
   try {
     target = program === undefined ? undefined : await launch(options.command);
-    const prepared = await prepareProbes(options);
+    const prepared = await prepareProbes({
+      ...options,
+      target: target?.pid ?? options.pid,
+    });
     probes = prepared.session;
     for (const note of [...prepared.notes, ...(probes?.notes ?? [])]) say(`note: ${note}`);
     session.start(captureRequest(options, target, prepared), () => probes?.end() ?? []);
@@ -110,49 +110,6 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
 function removeEmpty(file: string | undefined): void {
   if (file !== undefined && statSync(file, { throwIfNoEntry: false })?.isFile() === true)
     rmSync(file);
-}
-
-interface Prepared {
-  readonly session: ProbeSession | undefined;
-  /** What is left for perf events to record. */
-  readonly perf: RecordOptions["perf"];
-  readonly notes: readonly string[];
-}
-
-/**
- * Scheduling is recorded by the shipped probe where the kernel lets us: it costs the recorded program about half of what
- * perf's tracepoints do. Where it doesn't, perf's tracepoints give the same events.
- */
-async function prepareProbes({ probes, perf }: RecordOptions): Promise<Prepared> {
-  const own = perf.sched ? shippedProbe("sched") : undefined;
-  const theirs = async (notes: readonly string[] = []): Promise<Prepared> => ({
-    session: probes === undefined ? undefined : await loadProbeSession(probes),
-    perf,
-    notes,
-  });
-  // Code of the command line is a file of its own; its session stays alone.
-  if (own === undefined || (probes !== undefined && "code" in probes.files)) return theirs();
-  const reason = await whyNoProbes();
-  if (reason !== undefined) return theirs();
-  const files = [own, ...((probes?.files as readonly string[] | undefined) ?? [])];
-  const cpuCount = availableParallelism();
-  try {
-    const session = await loadProbeSession({
-      ringBytes: ringBytes(perf.bufferMb * cpuCount),
-      measure: false,
-      ...probes,
-      files,
-    });
-    return { session, perf: { ...perf, sched: false }, notes: [] };
-  } catch (error) {
-    // The user's files are told apart from ours: theirs alone fail in their own words.
-    const prepared = await theirs();
-    const words = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
-    return {
-      ...prepared,
-      notes: [`scheduling is recorded by perf events; the probe did not load: ${words}`],
-    };
-  }
 }
 
 function sayEnd(options: RecordOptions, end: Stopped, say: (text: string) => void): void {

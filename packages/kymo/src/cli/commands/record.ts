@@ -47,6 +47,10 @@ const flags = {
   "no-syscalls": { type: "boolean", help: "leave out system calls" },
   "no-samples": { type: "boolean", help: "leave out CPU samples" },
   "no-counters": { type: "boolean", help: "leave out memory counters" },
+  "no-marks": {
+    type: "boolean",
+    help: "leave out what programs mark by system calls that fail (docs/events-from-any-language.md)",
+  },
   quiet: { type: "boolean", short: "q", help: "say nothing but errors" },
 } as const satisfies Flags;
 
@@ -112,6 +116,7 @@ async function run(argv: readonly string[]): Promise<number> {
       signals: true,
       all: values.all === true,
     },
+    marks: values["no-marks"] !== true,
     probes:
       values.probe.length === 0
         ? undefined

@@ -63,8 +63,9 @@ export class BpfDecoder {
   /** Records handled. */
   events = 0;
   malformed = 0;
-  /** Texts that begin like a mark and are none. */
+  /** Texts that begin like a mark and are none; the first of them. */
   unknownMarks = 0;
+  unknownMark = "";
   readonly #late: LateTexts;
   readonly #sink: TraceSink;
   readonly #context: CaptureContext;
@@ -285,7 +286,8 @@ export class BpfDecoder {
     const taskOf = this.#tracks.task(site);
     const category = sink.string(markCategory);
     return (bytes, at, ts) => {
-      const mark = parseMark(text(bytes, at) ?? "");
+      const words = text(bytes, at) ?? "";
+      const mark = parseMark(words);
       const task = taskOf(bytes, at);
       if (mark === undefined || task === undefined) return;
       const { track } = task;
@@ -315,6 +317,7 @@ export class BpfDecoder {
           return sink.flow(flowId(mark.id), track, ts, mark.step, "enclosing");
         case "unknown":
           this.unknownMarks++;
+          this.unknownMark ||= words;
       }
     };
   }

@@ -69,7 +69,8 @@ export class BpfInput implements ExtraInput {
 
   finish(ts: Ns): void {
     this.#losses.read(ts);
-    const { malformed, beyondTrackLimit, unreadableNames, unknownMarks } = this.#decoder;
+    const { malformed, beyondTrackLimit, unreadableNames } = this.#decoder;
+    const { unknownMarks, unknownMark } = this.#decoder;
     if (malformed > 0)
       this.#sink.problem({
         kind: "malformed",
@@ -94,8 +95,7 @@ export class BpfInput implements ExtraInput {
       this.#sink.problem({
         kind: "malformed",
         count: unknownMarks,
-        message:
-          "paths begin with kymo: and are no mark; kymo:start:NAME, stop, instant:NAME, counter:NAME=42 and flow-start:ID, -step, -end are",
+        message: `begin like a mark and are none: ${JSON.stringify(unknownMark)}; see docs/events-from-any-language.md`,
       });
     for (const { aggregation, rows } of this.#aggregations.finish(ts, this.#options.drawn))
       this.#options.onReport?.(reportLines(aggregation, rows));

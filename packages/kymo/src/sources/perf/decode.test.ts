@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseEventFormat } from "../../linux/event-format.ts";
 import type { TaskStatus } from "../../linux/proc.ts";
-import { type EventKind, PerfDecoder } from "./decode.ts";
+import { type DecoderSetup, type EventKind, PerfDecoder } from "./decode.ts";
 import {
   execLayout,
   signalLayout,
@@ -12,6 +12,7 @@ import {
   wakingLayout,
 } from "./layout.ts";
 import { LineSink } from "./line-sink.ts";
+import { markCalls } from "./mark-calls.ts";
 import { TimeMerger } from "./merge.ts";
 import { Misc, RecordType, recordTime } from "./records.ts";
 import {
@@ -72,7 +73,11 @@ const events = new Map<number, EventKind>([
     {
       kind: "syscall-enter",
       layout: syscallEnterLayout(
-        format("sys_enter", "	field:long id;	offset:8;	size:8;	signed:1;"),
+        format(
+          "sys_enter",
+          `	field:long id;	offset:8;	size:8;	signed:1;
+	field:unsigned long args[6];	offset:16;	size:48;	signed:0;`,
+        ),
       ),
     },
   ],
@@ -123,8 +128,11 @@ const switchRecord = (ts: number, prev: number, state: number, next: number) =>
     raw.setInt32(56, next, true);
     raw.setInt32(60, 120, true);
   });
-const enter = (ts: number, tid: number, number: number) =>
-  rawSample(at(3, tid, ts), 64, (raw) => raw.setBigInt64(8, BigInt(number), true));
+const enter = (ts: number, tid: number, number: number, ...args: readonly number[]) =>
+  rawSample(at(3, tid, ts), 64, (raw) => {
+    raw.setBigInt64(8, BigInt(number), true);
+    for (const [i, arg] of args.entries()) raw.setBigInt64(16 + 8 * i, BigInt(arg), true);
+  });
 const leave = (ts: number, tid: number, ret: bigint) =>
   rawSample(at(4, tid, ts), 24, (raw) => raw.setBigInt64(16, ret, true));
 const fork = (ts: number, pid: number, tid: number, parent: number, parentTid = parent) =>
@@ -155,6 +163,7 @@ interface Setup {
   readonly proc?: readonly TaskStatus[];
   readonly targetPid?: number;
   readonly everything?: boolean;
+  readonly isMark?: DecoderSetup["isMark"];
 }
 
 /** Decodes the records of CPU 0, 1, … and gives the sink's calls as lines. */
@@ -180,6 +189,7 @@ function decode(cpus: readonly (readonly Uint8Array[])[], setup: Setup = {}) {
     everything: setup.everything ?? false,
     onIdleExit: (cpu, reported) => void idleExits.push(`${cpu} ${reported}`),
     arch: "x64",
+    ...(setup.isMark === undefined ? {} : { isMark: setup.isMark }),
   });
   const merger = new TimeMerger(
     cpus.map((records, cpu) => ({
@@ -328,6 +338,35 @@ describe("system calls", () => {
       "4 end thread 9 {ret=5}",
       "5 begin thread 9: syscall_9999",
       `6 end thread 9 {ret=${2n ** 62n}}`,
+    ]);
+  });
+
+  test("those that mark an event are left out; those that look alike are not", () => {
+    const faccessat = 269;
+    const faccessat2 = 439;
+    const { lines } = decode(
+      [
+        [
+          enter(1, 9, 0),
+          enter(2, 9, faccessat, -1, 0x1000, -932),
+          leave(3, 9, -22n),
+          enter(4, 9, faccessat2, -7, 0x1000, 0x1_0000_0000 - 935),
+          leave(5, 9, -22n),
+          enter(6, 9, faccessat2, -1, 0x1000, 4),
+          leave(7, 9, 0n),
+          enter(8, 9, 21, 0x1000, 4, -932),
+          leave(9, 9, 0n),
+        ],
+      ],
+      { isMark: markCalls("x64") },
+    );
+    expect(lines.map((line) => line.replace(/ \{.*/, ""))).toEqual([
+      "1 begin thread 9: read",
+      "2 end thread 9",
+      "6 begin thread 9: faccessat2",
+      "7 end thread 9",
+      "8 begin thread 9: access",
+      "9 end thread 9",
     ]);
   });
 

@@ -80,6 +80,8 @@ export interface DecoderSetup {
   readonly symbols: Symbols;
   /** Samples and signals of every process, not only of the recorded tree. */
   readonly everything: boolean;
+  /** System calls that aren't drawn: they say something to kymo. The mode is the third argument. */
+  readonly isMark?: (call: number, mode: number) => boolean;
   /** A CPU left idle: the kernel had reported it as a sched_switch, as it should, or it had not. */
   onIdleExit?(cpu: number, reported: boolean): void;
   /** As in `process.arch`: which table of system calls. */
@@ -251,8 +253,12 @@ export class PerfDecoder {
       case "syscall-enter": {
         const task = this.#taskOf(source);
         if (task.inSyscall) this.#sink.end(task.track, ts, NO_ARGS); // its exit was lost
-        task.inSyscall = true;
         const number = i32[(at + event.layout.id) >> 2]!;
+        if (this.#setup.isMark?.(number, i32[(at + event.layout.args + 16) >> 2]!)) {
+          task.inSyscall = false;
+          return;
+        }
+        task.inSyscall = true;
         this.#sink.begin(task.track, ts, this.#syscall(number), this.#text.syscall, NO_ARGS);
         return;
       }

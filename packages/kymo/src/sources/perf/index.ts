@@ -23,6 +23,7 @@ import { Counters, ownCpuNs } from "./counters.ts";
 import { PerfDecoder } from "./decode.ts";
 import { ExtraInputList, type ExtraInputs } from "./extra.ts";
 import { IdleWatch } from "./idle.ts";
+import { markCalls } from "./mark-calls.ts";
 import { TimeMerger } from "./merge.ts";
 import { type PerfOptions, perfOptions } from "./options.ts";
 import { recordTime } from "./records.ts";
@@ -206,6 +207,7 @@ class RunningCapture implements PerfCapture {
       arch: process.arch,
     });
     this.#idle = new IdleWatch(
+      ...(options.marks ? { isMark: markCalls(process.arch) } : {}),
       attached.rings.map(({ cpu }) => cpu),
       (cpu, on) => attached.watchIdle(cpu, on),
     );

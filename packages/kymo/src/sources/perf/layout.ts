@@ -28,6 +28,8 @@ export interface WakingLayout {
 }
 export interface SyscallEnterLayout {
   readonly id: number;
+  /** Six arguments of 8 bytes. */
+  readonly args: number;
   readonly bytes: number;
 }
 export interface SyscallExitLayout {
@@ -71,7 +73,11 @@ export function wakingLayout(format: EventFormat): WakingLayout {
   };
 }
 export function syscallEnterLayout(format: EventFormat): SyscallEnterLayout {
-  return { id: rawAt + fieldOffset(format, "id", 8), bytes: rawAt + dataBytes(format) };
+  return {
+    id: rawAt + fieldOffset(format, "id", 8),
+    args: rawAt + fieldOffset(format, "args", 48),
+    bytes: rawAt + dataBytes(format),
+  };
 }
 export function syscallExitLayout(format: EventFormat): SyscallExitLayout {
   return { ret: rawAt + fieldOffset(format, "ret", 8), bytes: rawAt + dataBytes(format) };

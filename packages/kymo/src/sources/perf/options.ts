@@ -17,6 +17,8 @@ export interface PerfOptions {
   readonly signals: boolean;
   /** Samples and signals of every process. */
   readonly all: boolean;
+  /** System calls that mark an event (mark-calls.ts) are left out: a probe records what they say. */
+  readonly marks?: boolean;
   /** The target: this process and its descendants. 0: none. */
   readonly pid: number;
   /** The target waits to execute its program: its own events start with that. */
@@ -32,6 +34,7 @@ export const perfOptions: OptionTable<PerfOptions> = {
   counters: { help: "record resident memory of the target's processes", default: true },
   signals: { help: "record signals as they are delivered", default: true },
   all: { help: "sample every process, not only the target", default: false },
+  marks: { help: "leave out system calls that mark an event", default: false },
   pid: { help: "the process to record, with its descendants", default: 0 },
   launched: { help: "the target waits to execute its program", default: false },
 };
