@@ -150,6 +150,23 @@ describe.skipIf(why !== undefined)("kymo record --live", () => {
     expect(Math.min(...delays)).toBeLessThan(10_000);
   });
 
+  test("every kind of row is drawn up to now", async () => {
+    const painted = (kind: string) =>
+      page.waitForFunction((wanted) => {
+        const { rows, canvasTop } = window.__kymo.state;
+        const row = rows.find((each) => each.kind === wanted);
+        const canvas = document.querySelector<HTMLCanvasElement>(".view canvas");
+        const context = canvas?.getContext("2d");
+        if (!row || !canvas || !context) return false;
+        // Before the line of now, in the middle of the row: more than a line of the grid.
+        const y = Math.round(row.y - canvasTop + row.height / 2);
+        const { data } = context.getImageData(0, y, Math.round(canvas.width * 0.96), 1);
+        const words = new Uint32Array(data.buffer);
+        return words.subarray(-40).filter((word) => word !== words[0]).length > 4;
+      }, kind);
+    for (const kind of ["sched", "thread_state", "slice"]) await painted(kind);
+  });
+
   test("the view follows until it is moved away, by key or mouse, and again when it is told to", async () => {
     const width = ({ range }: { range: { from: number; to: number } }) => range.to - range.from;
     const before = await state();
