@@ -97,7 +97,12 @@ async function record(request: CaptureRequest): Promise<void> {
     request.probes === undefined
       ? undefined
       : await bpf.start(
-          { perf: request.perf, probes: request.probes, drawn: output !== undefined },
+          {
+            perf: request.perf,
+            probes: request.probes,
+            drawn: output !== undefined,
+            live: request.feed !== undefined,
+          },
           side,
           request.printing ? { ...hooks, ...printTo(lines) } : hooks,
         );

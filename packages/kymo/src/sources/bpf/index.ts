@@ -19,6 +19,8 @@ export interface BpfOptions {
   readonly probes: ProbeRequest;
   /** Aggregations become counters on the timeline, printed lines its log. */
   readonly drawn: boolean;
+  /** Somebody watches: what has happened must show soon. */
+  readonly live: boolean;
 }
 export interface BpfHooks extends PerfHooks, Pick<InputOptions, "onPrint" | "onReport"> {}
 
@@ -36,6 +38,7 @@ export const source: Source<BpfOptions> & {
     perf: { help: "what perf events record beside the probes" },
     probes: { help: "the loaded probes" },
     drawn: { help: "draw aggregations as counters", default: true },
+    live: { help: "somebody watches the recording", default: false },
   },
   available,
   start,
@@ -52,12 +55,26 @@ async function available(): Promise<Availability> {
   }
 }
 
+/** Slices longer than this are put in their place later, and counted as late. */
+const longestSliceNs = 10_000_000_000;
+const longestSliceNsLive = 400_000_000;
+
+/** Slices of probes are recorded at their end. */
+function holdBackOf({ sites, foreign }: ProbeRequest, live: boolean): number {
+  const slices = foreign?.duration !== undefined || sites.some(({ kind }) => kind === "slice");
+  if (!slices) return 0;
+  return live ? longestSliceNsLive : longestSliceNs;
+}
+
 async function start(
-  { perf: perfOptions, probes, drawn }: BpfOptions,
+  { perf: perfOptions, probes, drawn, live }: BpfOptions,
   sink: TraceSink,
   hooks: BpfHooks = {},
 ): Promise<BpfCapture> {
-  const capture = await perf.start(perfOptions, sink, hooks);
+  const capture = await perf.start(perfOptions, sink, {
+    ...hooks,
+    holdBackNs: holdBackOf(probes, live),
+  });
   const input = capture.inputs.add(
     (context) =>
       new BpfInput(context, probes, { ...hooks, arch: process.arch, drawn, logged: drawn }),

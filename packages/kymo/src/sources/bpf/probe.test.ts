@@ -132,6 +132,23 @@ describe("with -o", () => {
     expect(info.stdout).toMatch(/probe cost +\S.*: [\d,]+ runs, \d+ ns each/);
   });
 
+  probeTest("a slice that is recorded long after it began is in time", async () => {
+    const out = file("nap.pftrace");
+    const ended = probe(
+      "-e",
+      'syscall.span("clock_nanosleep", () => { if (comm() === "sleep") return span({ name: "nap" }); })',
+      "-o",
+      out,
+      "--",
+      "sleep",
+      "0.7",
+    );
+    expect(ended.status, ended.stderr).toBe(0);
+    const trace = await openTraceFile(out);
+    expect(trace.problems).toEqual([]);
+    expect(eventCount(trace, "slice")).toBe(1);
+  });
+
   probeTest("declared types and aggregations are tables", () => {
     const out = file("types.pftrace");
     const ended = probe(

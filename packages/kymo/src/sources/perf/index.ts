@@ -49,6 +49,8 @@ export interface PerfCapture extends Capture {
 export interface PerfHooks {
   /** Where other sources' events go; without it to the same sink as perf's. Ids are those of both. */
   readonly inputSink?: TraceSink;
+  /** Events of other sources may have begun so long, in ns, before they are recorded: the watermark waits for them. */
+  readonly holdBackNs?: number;
   /** After each round of draining: the sink has had its watermark. */
   onRound?(stats: PerfStats): void;
 }
@@ -292,7 +294,7 @@ class RunningCapture implements PerfCapture {
       this.#counters.round(startNs as Ns, this.#lost);
       this.#extra.round(startNs as Ns);
       if (!this.#extra.blocked) {
-        this.#sink.watermark((completeNs - slackNs) as Ns);
+        this.#watermark(completeNs);
         this.#drainedNs = completeNs;
       }
       this.#hooks.onRound?.(this.stats);
@@ -335,8 +337,16 @@ class RunningCapture implements PerfCapture {
     this.#merger.drain(beforeNs, (ts) => {
       if (++handled % recordsPerWatermark !== 0) return;
       this.#drainedNs = Math.max(this.#drainedNs, ts);
-      this.#sink.watermark((this.#drainedNs - slackNs) as Ns);
+      this.#watermark(this.#drainedNs);
     });
+  }
+
+  /** All records up to `drainedNs` have been handled. */
+  #watermark(drainedNs: number): void {
+    const heldNs = this.#hooks.holdBackNs ?? 0;
+    const ts = drainedNs - slackNs - heldNs;
+    // Before the first such time there is nothing to promise but the origin; the sink flushes all the same.
+    this.#sink.watermark((heldNs === 0 ? ts : Math.max(0, ts)) as Ns);
   }
 
   /** What is still being written when all else has ended is waited for, a little. */
