@@ -207,9 +207,9 @@ class RunningCapture implements PerfCapture {
       everything,
       onIdleExit: (cpu, reported) => this.#idle.leftIdle(cpu, reported),
       arch: process.arch,
+      ...(options.marks ? { isMark: markCalls(process.arch) } : {}),
     });
     this.#idle = new IdleWatch(
-      ...(options.marks ? { isMark: markCalls(process.arch) } : {}),
       attached.rings.map(({ cpu }) => cpu),
       (cpu, on) => attached.watchIdle(cpu, on),
     );
