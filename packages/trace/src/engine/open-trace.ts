@@ -28,6 +28,8 @@ export interface OpenTraceOptions {
 
 /** A slice of background work: shorter than a frame. */
 const WORK_MS = 8;
+/** While the trace grows every row is looked at this often: a chunk waits that long for its level of detail. */
+const INDEX_MS = 200;
 /** Intervals of events left out that are nearer to each other are told as one. */
 const MERGE_NS = 1e9;
 
@@ -52,6 +54,7 @@ export class OpenTrace {
   readonly #listeners = new Set<() => void>();
   readonly #startedMs = performance.now();
   #endedMs = 0;
+  #indexedAt = -Infinity;
   #indexing = false;
 
   constructor(options: OpenTraceOptions) {
@@ -97,7 +100,11 @@ export class OpenTrace {
   }
   /** The trace has more in it than before. */
   grow(): void {
-    this.#index();
+    const now = performance.now();
+    if (now - this.#indexedAt >= INDEX_MS) {
+      this.#indexedAt = now;
+      this.#index();
+    }
     this.#tell();
   }
   /** Events that the view leaves out: a problem for each interval. */

@@ -74,10 +74,15 @@ export class BuiltTrace implements Trace {
     return this.#frames;
   }
 
+  #lengthVersion = -1;
+  #length = 0;
+
   get length(): number {
-    let sum = 0;
-    for (const row of this.rows) sum += row.length;
-    return sum;
+    if (this.#lengthVersion === this.version) return this.#length;
+    this.#lengthVersion = this.version;
+    this.#length = 0;
+    for (const row of this.rows) this.#length += row.length;
+    return this.#length;
   }
 
   addTrack(info: TrackInfo): TrackId {
