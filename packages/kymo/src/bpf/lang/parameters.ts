@@ -1,10 +1,11 @@
 /** What attach kinds have in common: answers of the kernel, handlers' parameters, the finished probe. */
-import type { SourceFile } from "../ir.ts";
+import type { Block, Expr, SourceFile } from "../ir.ts";
 import { type AttachTarget, type Probe, ProbeError } from "../program.ts";
 import { type EventSchema, isMissing, type Missing } from "../schema.ts";
 import { compare, constant } from "./builder.ts";
 import { collecting, type Lowering, moduleOf } from "./context.ts";
 import type { DataType } from "./data-type.ts";
+import { helper } from "./helpers.ts";
 import { finish, type Unit } from "./lower.ts";
 import { fieldValue, structNamed } from "./memory.ts";
 import { type Attach, errorAt } from "./session.ts";
@@ -41,12 +42,45 @@ export function found<T extends object>(attach: Attach, answer: T | Missing, arg
 }
 
 export function probe(loading: Loading, attach: Attach, l: Lowering, target: AttachTarget): Probe {
+  const handler = finish(l, l.label.replaceAll(/[^\w]+/g, "_"), loading.files);
   return {
     label: l.label,
     target,
-    handler: finish(l, l.label.replaceAll(/[^\w]+/g, "_"), loading.files),
+    handler:
+      loading.pid === undefined || !seesAllProcesses.has(target.kind)
+        ? handler
+        : { ...handler, body: [...onlyProcess(loading.pid, handler.result), ...handler.body] },
     at: { file: attach.site.file, offset: attach.site.offset },
   };
+}
+
+/** Kinds whose events come from every process. The kernel itself keeps uprobes to one. */
+const seesAllProcesses: ReadonlySet<AttachTarget["kind"]> = new Set([
+  "tracepoint",
+  "raw-tracepoint",
+  "kprobe",
+  "fentry",
+  "profile",
+  "perf-event",
+]);
+
+/** Only while this process runs. */
+function onlyProcess(pid: number, result: bigint): Block {
+  const current: Expr = {
+    op: "binary",
+    operator: ">>",
+    signed: false,
+    left: { op: "call", helper: helper.pidTgid, args: [] },
+    right: constant(32),
+  };
+  return [
+    {
+      op: "if",
+      condition: compare("!=", current, constant(pid)),
+      then: [{ op: "return", value: constant(result) }],
+      else: [],
+    },
+  ];
 }
 
 export function eventOf(schema: EventSchema, fields: Event["fields"] = "all"): Value {

@@ -24,7 +24,7 @@ const flags = {
     type: "number",
     short: "p",
     value: "N",
-    help: "uprobe and usdt: this process only; ends with it",
+    help: "only events of this process; ends with it",
   },
   list: { type: "boolean", short: "l", help: "list what can be probed; GLOBs choose" },
   dump: { type: "boolean", help: "print the compiled programs, and attach nothing" },

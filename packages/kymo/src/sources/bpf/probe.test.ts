@@ -317,6 +317,23 @@ describe("what is wrong is said", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  probeTest("-p has the events of that process alone, also of probes at system calls", () => {
+    const one = spawn("dd", ["if=/dev/zero", "of=/dev/null", "bs=1"], { stdio: "ignore" });
+    const other = spawn("dd", ["if=/dev/zero", "of=/dev/null", "bs=1"], { stdio: "ignore" });
+    try {
+      const ended = probe(
+        ...["-p", String(one.pid), "-d", "0.5", "-e"],
+        "const calls = count(); anySyscall(() => calls.add(pid())); const samples = count(); profile(99, () => samples.add(pid()))",
+      );
+      expect(ended.status).toBe(0);
+      const pids = [...ended.stdout.matchAll(/^ +(\d+) +[\d,]+$/gm)].map(([, pid]) => Number(pid));
+      expect(pids).toEqual([one.pid, one.pid]);
+    } finally {
+      one.kill();
+      other.kill();
+    }
+  });
+
   probeTest("wrong usage is status 2", () => {
     expect(probe().status).toBe(2);
     expect(probe("-e", "1", "--").status).toBe(2);
