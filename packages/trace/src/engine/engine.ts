@@ -51,10 +51,12 @@ const TRACKS_MS = 400;
 /** While a recording is watched: how often the page hears of its end, and at most of its tracks. */
 const APPENDED_MS = 50;
 const LIVE_TRACKS_MS = 200;
-/** No less often, however long it takes: a busy machine makes everything look long. */
-const SLOWEST_TRACKS_MS = 500;
+/** No less often, however long it takes. */
+const SLOWEST_TRACKS_MS = 1000;
+/** What making the tree costs is believed to grow by no more than this at a time: a thread that was kept waiting looks slow. */
+const TREE_GROWTH = 1.5;
 /** Making the tree is to take at most this part of the time, and the strips that pages ask for when they hear of more. */
-const TREE_SHARE = 1 / 10;
+const TREE_SHARE = 1 / 5;
 const STRIP_SHARE = 1 / 5;
 /** Facts of tracks that are otherwise the same are told again after so long. */
 const FACTS_MS = 2000;
@@ -78,6 +80,7 @@ export class Engine {
   #appendedAt = -Infinity;
   #tracksAt = -Infinity;
   #tracksEveryMs = LIVE_TRACKS_MS;
+  #treeMs = 1;
   #appendedEveryMs = APPENDED_MS;
   #treeAt = -Infinity;
   /** Of the tree that was looked at last. */
@@ -225,8 +228,9 @@ export class Engine {
     const at = performance.now();
     if (now || at - this.#tracksAt >= this.#tracksEveryMs) {
       this.#tellTracks(open, now || at - this.#treeAt >= FACTS_MS);
-      const wantedMs = (performance.now() - at) / TREE_SHARE;
-      this.#tracksEveryMs = Math.min(SLOWEST_TRACKS_MS, Math.max(LIVE_TRACKS_MS, wantedMs));
+      this.#treeMs = Math.min(performance.now() - at, TREE_GROWTH * this.#treeMs + 1);
+      const wantedMs = Math.max(LIVE_TRACKS_MS, this.#treeMs / TREE_SHARE);
+      this.#tracksEveryMs = Math.min(SLOWEST_TRACKS_MS, wantedMs);
     } else if (at - this.#appendedAt >= this.#appendedEveryMs) this.#tellAppended(open);
     // What has been told of the end may be all there is to tell for long, but the tree was not looked at yet.
     this.#tellLater(open, this.#appendedEveryMs);
