@@ -6,6 +6,7 @@
 import { constants } from "node:os";
 import { errnoName } from "../../linux/errno.ts";
 import type { Libc } from "../../linux/libc.ts";
+import { possibleCpus } from "../../linux/proc.ts";
 
 const Command = {
   mapCreate: 0,
@@ -108,8 +109,27 @@ const logBytes = 1 << 20;
 /** Enough for every field used here; kernels take a longer structure when the rest is 0. */
 const attrBytes = 152;
 
+interface MapSizes {
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+}
+/** `struct bpf_map_info` as far as it is read here. */
+const mapInfoBytes = 24;
+const perCpuTypes: ReadonlySet<number> = new Set([
+  MapType.percpuHash,
+  MapType.percpuArray,
+  MapType.lruPercpuHash,
+]);
+
+/** @throws RangeError */
+function needRoom(what: string, bytes: Uint8Array | undefined, needed: number): void {
+  if (bytes !== undefined && bytes.byteLength < needed)
+    throw new RangeError(`a map's ${what}: it takes ${needed} bytes; there are ${bytes.byteLength}`);
+}
+
 export class Bpf {
   readonly #libc: Libc;
+  readonly #sizesByMap = new Map<number, MapSizes>();
 
   constructor(libc: Libc) {
     this.#libc = libc;
@@ -141,6 +161,9 @@ export class Bpf {
     values: Uint8Array,
     room: number,
   ): { readonly count: number; readonly end: boolean } {
+    const { keyBytes, valueBytes } = this.#sizes(map);
+    needRoom("keys", keys, room * keyBytes);
+    needRoom("values", values, room * valueBytes);
     const attr = new Attributes();
     if (!first) attr.pointer(0, this.#libc, position);
     attr.pointer(8, this.#libc, position);
@@ -268,7 +291,29 @@ export class Bpf {
   }
 
   close(fd: number): void {
+    this.#sizesByMap.delete(fd);
     this.#libc.close(fd);
+  }
+
+  /**
+   * Bytes of a key and of what is read or written as a value. The kernel copies so many whatever it is given: a buffer that
+   * is too short would be overrun.
+   */
+  #sizes(map: number): MapSizes {
+    const known = this.#sizesByMap.get(map);
+    if (known !== undefined) return known;
+    const info = new Uint8Array(mapInfoBytes);
+    this.info(map, info);
+    const view = new DataView(info.buffer);
+    const one = view.getUint32(12, true);
+    const sizes = {
+      keyBytes: view.getUint32(8, true),
+      valueBytes: perCpuTypes.has(view.getUint32(0, true))
+        ? Math.ceil(one / 8) * 8 * possibleCpus()
+        : one,
+    };
+    this.#sizesByMap.set(map, sizes);
+    return sizes;
   }
 
   #element(
@@ -278,6 +323,9 @@ export class Bpf {
     value: Uint8Array | undefined,
     flags: number,
   ): boolean {
+    const { keyBytes, valueBytes } = this.#sizes(map);
+    needRoom("key", key, keyBytes);
+    needRoom("value", value, command === Command.mapNextKey ? keyBytes : valueBytes);
     const attr = new Attributes();
     attr.u32(0, map);
     if (key !== undefined) attr.pointer(8, this.#libc, key);
