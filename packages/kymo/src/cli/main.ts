@@ -1,5 +1,5 @@
 /** The command line: finds the command, runs it, and turns errors into words and an exit status. */
-import { FormatError } from "@kymo/trace";
+import { FormatError } from "@kymo/trace/format";
 import { nearest } from "./arguments.ts";
 import { type Command, UsageError, UserError } from "./command.ts";
 import { printable } from "./printable.ts";

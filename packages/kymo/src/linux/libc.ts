@@ -51,6 +51,7 @@ export const CLOCK_BOOTTIME = 7;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
 
 export const RLIMIT_MEMLOCK = 8;
 

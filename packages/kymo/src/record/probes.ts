@@ -42,6 +42,11 @@ const costIntervalMs = 1000;
 const smallestRing = 65_536;
 const largestRing = 2 ** 30;
 
+/** Loads the compiler. Whoever knows early that it will be needed asks early. */
+export function toolchain(): Promise<typeof import("./toolchain.ts")> {
+  return import("./toolchain.ts");
+}
+
 /** Bytes of a ring of about so many MiB: the kernel wants a power of two, and pages may have 64 KiB. */
 export function ringBytes(megabytes: number): number {
   const bytes = 2 ** Math.ceil(Math.log2(megabytes * 2 ** 20));
@@ -51,7 +56,7 @@ export function ringBytes(megabytes: number): number {
 /** Why this user's probes can't run here; undefined: they can. */
 export async function whyNoProbes(): Promise<string | undefined> {
   if (process.platform !== "linux" || process.geteuid?.() !== 0) return "root is needed";
-  const [{ Features }, libc] = await Promise.all([import("../bpf/kernel/features.ts"), loadLibc()]);
+  const [{ Features }, libc] = await Promise.all([toolchain(), loadLibc()]);
   const { programs } = new Features(libc, undefined);
   return programs.ok ? undefined : programs.reason;
 }
@@ -60,7 +65,7 @@ export async function whyNoProbes(): Promise<string | undefined> {
 export async function dumpPrograms(input: ProbeInput): Promise<string> {
   const [{ disassemble }, { openKernel }, libc] = await Promise.all([
     import("../bpf/codegen/disassemble.ts"),
-    import("../bpf/kernel/index.ts"),
+    toolchain(),
     loadLibc(),
   ]);
   return inWords(input, async () => {
@@ -89,10 +94,7 @@ async function compiled(input: ProbeInput, kernel: Kernel): Promise<Compiled> {
     const { loadObject } = await import("../bpf/kernel/object/index.ts");
     return loadObject(object, kernel);
   }
-  const [{ loadProbes }, { compile }] = await Promise.all([
-    import("../bpf/lang/index.ts"),
-    import("../bpf/codegen/index.ts"),
-  ]);
+  const { loadProbes, compile } = await toolchain();
   return { set: await loadProbes(files, kernel, compilerOptions(input)), compile };
 }
 
@@ -106,9 +108,8 @@ function compilerOptions({ argv, pid, target }: ProbeInput): LoadOptions {
 
 /** Compiles and loads; nothing is attached yet. @throws UserError at the place in the user's file. */
 export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession> {
-  const [{ openKernel }, { loadSession }, libc] = await Promise.all([
-    import("../bpf/kernel/index.ts"),
-    import("../bpf/kernel/session.ts"),
+  const [{ openKernel, loadSession }, libc] = await Promise.all([
+    toolchain(),
     loadLibc().catch((error: Error) => {
       throw new UserError(error.message);
     }),

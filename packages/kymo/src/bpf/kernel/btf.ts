@@ -9,7 +9,7 @@
  *
  * @see https://docs.kernel.org/bpf/btf.html
  */
-import { FormatError } from "@kymo/trace";
+import { FormatError } from "@kymo/trace/format";
 
 export const BtfKind = {
   void: 0,

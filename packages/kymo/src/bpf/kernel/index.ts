@@ -21,7 +21,7 @@ export async function openKernel(libc: Libc): Promise<Kernel> {
   if (process.arch !== "x64" && process.arch !== "arm64")
     throw new Error(`probes know x64 and arm64 machines; this is ${process.arch}`);
   const arch: Arch = process.arch;
-  const types = kernelTypes();
+  const types = kernelTypes(libc);
   const features = new Features(libc, types?.btf);
   let found: Tracefs | undefined;
   const tracefs = (): Tracefs => (found ??= findOrMountTracefs(libc));

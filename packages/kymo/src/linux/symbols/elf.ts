@@ -5,7 +5,7 @@
  *
  * @see https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html
  */
-import { FormatError } from "@kymo/trace";
+import { FormatError } from "@kymo/trace/format";
 import type { ByteSource } from "./byte-source.ts";
 
 export interface ElfSection {

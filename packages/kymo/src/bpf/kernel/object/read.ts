@@ -4,7 +4,7 @@
  *
  * @see https://docs.kernel.org/bpf/llvm_reloc.html, https://docs.kernel.org/bpf/btf.html
  */
-import { FormatError } from "@kymo/trace";
+import { FormatError } from "@kymo/trace/format";
 import { memorySource } from "../../../linux/symbols/byte-source.ts";
 import {
   type Elf,
