@@ -31,6 +31,7 @@ loadLibc().catch(() => {}); // said when it is needed
 port.on("message", (message: ToWorker) => {
   if (message.type === "start") void run(message.request);
   else if (message.type === "stop") orders.stop(message.reason);
+  else if (message.type === "leave") process.exit(); // of this thread
   else orders.costs(message);
 });
 

@@ -51,6 +51,8 @@ export type StoppedBy =
 export type ToWorker =
   /** The worker has loaded its modules meanwhile. */
   | { readonly type: "start"; readonly request: CaptureRequest }
+  /** There will be no recording, or it is of no use any more: end. */
+  | { readonly type: "leave" }
   /** Stop, drain and close the file. */
   | { readonly type: "stop"; readonly reason: "asked" | "target-ended" }
   /** What the probes have cost so far. */

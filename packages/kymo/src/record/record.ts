@@ -193,6 +193,7 @@ class CaptureSession {
   readonly ready: Promise<readonly string[]>;
   readonly stopped: Promise<Stopped>;
   readonly #worker: Worker;
+  readonly #exited: Promise<void>;
   /** Detaches the probes. @returns what they have cost. */
   #detach: () => readonly ProbeCost[] = () => [];
 
@@ -227,7 +228,8 @@ class CaptureSession {
       }
     });
     this.#worker.once("error", onFailure);
-    this.#worker.once("exit", () => onFailure(new Error("the capture worker ended by itself")));
+    this.#exited = new Promise((resolve) => this.#worker.once("exit", () => resolve()));
+    void this.#exited.then(() => onFailure(new Error("the capture worker ended by itself")));
   }
 
   start(request: CaptureRequest, detach: () => readonly ProbeCost[]): void {
@@ -246,9 +248,13 @@ class CaptureSession {
     this.#post({ type: "costs", costs });
   }
 
-  /** Ends a worker that has not been started, too. */
+  /**
+   * Ends a worker that has not been started, too. It leaves by itself, between two jobs: to be ended while it loads native
+   * code, or is in it, would abort the whole process.
+   */
   async close(): Promise<void> {
-    await this.#worker.terminate();
+    this.#post({ type: "leave" });
+    await this.#exited;
   }
 
   #post(message: ToWorker): void {
