@@ -1,14 +1,12 @@
-/** Block I/O latency as a histogram for each device: nothing but the histogram leaves the kernel. */
-import { hash, now, quantize, tracepoint, type u32, type u64 } from "kymo/probe";
+/** Block I/O latency as a histogram for each disk: nothing but the histogram leaves the kernel. */
+import { type cstr, hash, now, type ptr, quantize, rawTracepoint, type u64 } from "kymo/probe";
 
-const issuedAt = hash<[u32, u64], u64>({ max: 16_384 });
-const latency = quantize({ name: "block I/O latency", unit: "ns", key: ["dev"] });
+const issued = hash<ptr<"request">, u64>({ max: 16_384 });
+const latency = quantize<cstr<32>>({ name: "block I/O latency", unit: "ns", key: ["disk"] });
 
-tracepoint("block:block_rq_issue", (e) => {
-  issuedAt.set([e.dev, e.sector], now());
-});
+rawTracepoint("block_rq_issue", (request) => issued.set(request, now()));
 
-tracepoint("block:block_rq_complete", (e) => {
-  const start = issuedAt.take([e.dev, e.sector]);
-  if (start !== undefined) latency.add(e.dev, now() - start);
+rawTracepoint("block_rq_complete", (request) => {
+  const start = issued.take(request);
+  if (start !== undefined) latency.add(request.q.disk.disk_name, now() - start);
 });

@@ -1,26 +1,50 @@
-/** Block I/O: one slice for each request from the driver to its completion, on a track for each device and direction. */
-import { hash, now, quantize, slice, tracepoint, track, type u32, type u64 } from "kymo/probe";
+/** Block I/O: one slice for each request, from the driver to its completion, on a track for each disk. */
+import {
+  hash,
+  now,
+  pid,
+  type ptr,
+  rawTracepoint,
+  slice,
+  track,
+  type u32,
+  type u64,
+} from "kymo/probe";
+
+/** By REQ_OP_… of the kernel's blk_types.h. */
+const operations = [
+  "read",
+  "write",
+  "flush",
+  "discard",
+  "",
+  "secure erase",
+  "",
+  "",
+  "",
+  "write zeroes",
+];
+const operationMask = 0xff;
 
 interface Issued {
   at: u64;
   bytes: u32;
+  pid: u32;
 }
-const issued = hash<[u32, u64], Issued>({ max: 16_384 });
-const latency = quantize({ name: "block I/O latency", unit: "ns", key: ["dev"] });
+const issued = hash<ptr<"request">, Issued>({ max: 16_384 });
 
-tracepoint("block:block_rq_issue", (e) => {
-  issued.set([e.dev, e.sector], { at: now(), bytes: e.bytes });
+rawTracepoint("block_rq_issue", (request) => {
+  issued.set(request, { at: now(), bytes: request.__data_len, pid: pid() });
 });
 
-tracepoint("block:block_rq_complete", (e) => {
-  const request = issued.take([e.dev, e.sector]);
-  if (request === undefined) return;
-  latency.add(e.dev, now() - request.at);
+rawTracepoint("block_rq_complete", (request, error) => {
+  const at = issued.take(request);
+  if (at === undefined) return;
   return slice({
-    track: track("block", e.dev >> 20, e.dev & 0xfffff),
-    name: e.rwbs,
+    track: track("disk", request.q.disk.disk_name),
+    name: operations[request.cmd_flags & operationMask],
     category: "block",
-    start: request.at,
-    args: { sector: e.sector, bytes: request.bytes, error: e.error },
+    start: at.at,
+    args: { bytes: at.bytes, sector: request.__sector, error, issued_by: at.pid },
   });
 });

@@ -40,7 +40,12 @@ describe("biosnoop", () => {
     expect(seen).toBeGreaterThanOrEqual(30);
     expect(seen).toBeLessThanOrEqual(after - before + 5);
     expect(ran.count("select count(*) from slice where category = 'block' and dur <= 0")).toBe(0);
-    expect(ran.stdout + ran.stderr).toContain("block I/O latency");
+    expect(
+      ran.count("select count(*) from slice where category = 'block' and name = 'write'"),
+    ).toBeGreaterThanOrEqual(30);
+    expect(
+      ran.count("select sum(arg_int(arg_set_id, 'bytes')) from slice where name = 'write'"),
+    ).toBeGreaterThanOrEqual(30 * 65_536);
   });
 });
 

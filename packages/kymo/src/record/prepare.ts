@@ -16,6 +16,8 @@ export interface Wanted {
   readonly perf: PerfChoice;
   /** Events that programs mark themselves (the shipped probe marks.ts). */
   readonly marks?: boolean;
+  /** Requests to disks (the shipped probe biosnoop.ts). */
+  readonly block?: boolean;
   readonly probes?: ProbeInput | undefined;
   /** The process that is recorded, with its descendants. */
   readonly target: number | undefined;
@@ -30,9 +32,10 @@ export interface Prepared {
 
 /**
  * Scheduling is recorded by the shipped probe where the kernel lets us: it costs the recorded program about half of what
- * perf's tracepoints do. Where it doesn't, perf's tracepoints give the same events. Nothing takes the place of marks.
+ * perf's tracepoints do. Where it doesn't, perf's tracepoints give the same events. Nothing takes the place of marks and disks.
  */
-export async function prepareProbes({ probes, perf, marks, target }: Wanted): Promise<Prepared> {
+export async function prepareProbes(wanted: Wanted): Promise<Prepared> {
+  const { probes, perf, marks, block, target } = wanted;
   const theirs = async (notes: readonly string[] = []): Promise<Prepared> => ({
     session: probes === undefined ? undefined : await loadProbeSession(probes),
     perf,
@@ -40,11 +43,17 @@ export async function prepareProbes({ probes, perf, marks, target }: Wanted): Pr
   });
   const sched = perf.sched ? shippedProbe("sched") : undefined;
   const marked = marks === true ? shippedProbe("marks") : undefined;
-  const own = [sched, marked].filter((file) => file !== undefined);
+  const disks = block === true ? shippedProbe("biosnoop") : undefined;
+  const own = [sched, marked, disks].filter((file) => file !== undefined);
   // Code of the command line is a file of its own; its session stays alone.
   if (own.length === 0 || (probes !== undefined && "code" in probes.files)) return theirs();
-  const without = (reason: string): string[] =>
-    marked === undefined ? [] : [`what programs mark is not recorded: ${reason}`];
+  const without = (reason: string): string[] => {
+    const lost = [
+      ...(marked === undefined ? [] : ["what programs mark"]),
+      ...(disks === undefined ? [] : ["requests to disks"]),
+    ];
+    return lost.length === 0 ? [] : [`not recorded: ${lost.join(", ")}: ${reason}`];
+  };
   const reason = await whyNoProbes();
   if (reason !== undefined) return theirs(without(reason));
   const files = [...own, ...((probes?.files as readonly string[] | undefined) ?? [])];

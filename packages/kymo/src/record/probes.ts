@@ -56,7 +56,10 @@ export function ringBytes(megabytes: number): number {
 /** Why this user's probes can't run here; undefined: they can. */
 export async function whyNoProbes(): Promise<string | undefined> {
   if (process.platform !== "linux" || process.geteuid?.() !== 0) return "root is needed";
-  const [{ Features }, libc] = await Promise.all([toolchain(), loadLibc()]);
+  // What is wrong with the FFI is said by the part of kymo that can't do without it.
+  const libc = await loadLibc().catch((error: Error) => error.message);
+  if (typeof libc === "string") return libc;
+  const { Features } = await toolchain();
   const { programs } = new Features(libc, undefined);
   return programs.ok ? undefined : programs.reason;
 }

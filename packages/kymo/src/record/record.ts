@@ -29,6 +29,8 @@ export interface RecordOptions {
   readonly probes?: ProbeInput | undefined;
   /** Events that programs mark themselves, without a library. */
   readonly marks?: boolean;
+  /** Requests to disks, by a shipped probe. */
+  readonly block?: boolean;
   /** To a live view (live/serve-live.ts). */
   readonly feed?: MessagePort;
 }

@@ -47,6 +47,7 @@ const flags = {
   "no-syscalls": { type: "boolean", help: "leave out system calls" },
   "no-samples": { type: "boolean", help: "leave out CPU samples" },
   "no-counters": { type: "boolean", help: "leave out memory counters" },
+  "no-block": { type: "boolean", help: "leave out requests to disks" },
   "no-marks": {
     type: "boolean",
     help: "leave out what programs mark by system calls that fail (docs/events-from-any-language.md)",
@@ -117,6 +118,7 @@ async function run(argv: readonly string[]): Promise<number> {
       all: values.all === true,
     },
     marks: values["no-marks"] !== true,
+    block: values["no-block"] !== true,
     probes:
       values.probe.length === 0
         ? undefined
