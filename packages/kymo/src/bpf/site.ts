@@ -17,8 +17,8 @@ export type Field =
   | { readonly type: "int" | "uint"; readonly offset: number; readonly bytes: 1 | 2 | 4 | 8 }
   | { readonly type: "bool"; readonly offset: number; readonly bytes: 1 }
   /**
-   * NUL-terminated inside `bytes`, or all of it. `late`: where it was in the memory of the current process; when it is empty,
-   * its page may not have been there for the program, and whoever decodes reads it.
+   * NUL-terminated inside `bytes`, or all of it. `late`: not 0 when the program could not read it, because its page was not in
+   * memory: where it is in that of the current process, for whoever decodes to read.
    */
   | {
       readonly type: "text";

@@ -2,7 +2,7 @@
 import type { Expr, IntType } from "../ir.ts";
 import { u8, u16, u64 } from "../ir.ts";
 import { type Field, recordHeaderBytes, type Value as SiteValue } from "../site.ts";
-import { constant, plus } from "./builder.ts";
+import { compare, constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { storeStack } from "./data.ts";
 import { helper } from "./helpers.ts";
@@ -151,8 +151,9 @@ export function encodeText(l: Lowering, text: TextLike): Encoded {
   };
 }
 
-/** The text and, behind it, where it was. */
+/** The text and, behind it, where it is to be read when it could not be: its page was not in memory. */
 function latePart(l: Lowering, text: TextLike, address: Expr): Part {
+  const { build } = l;
   const bytes = Math.ceil(textBytes(text) / 8) * 8;
   return {
     bytes: bytes + 8,
@@ -164,8 +165,11 @@ function latePart(l: Lowering, text: TextLike, address: Expr): Part {
       late: { type: "uint", offset: offset + bytes, bytes: 8 },
     }),
     write: (to, offset) => {
-      writeText(l, text, to, offset, bytes);
-      l.build.store(u64, to, offset + bytes, address);
+      const room = constant(Math.min(bytes, textBytes(text)));
+      const read = build.keep(build.call(helper.readUserText, plus(to, offset), room, address));
+      const failed = compare("<", read, constant(0), true);
+      const later: Expr = { op: "select", condition: failed, then: address, else: constant(0) };
+      build.store(u64, to, offset + bytes, later);
     },
   };
 }

@@ -29,7 +29,6 @@ export class LateTexts {
 
   /** Up to its NUL, at most `most` bytes; undefined when it can't be read any more. */
   text(pid: number, address: bigint, most: number): string | undefined {
-    if (address === 0n) return "";
     const key = `${pid} ${address}`;
     if (this.#known.has(key)) return this.#known.get(key);
     const bytes =

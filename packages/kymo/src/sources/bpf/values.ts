@@ -53,10 +53,11 @@ export class Values {
       const { offset, bytes: most, late } = value;
       if (late === undefined) return ({ u8 }, at) => texts.text(u8, at + offset, most);
       const text = this.text(value, pid);
+      const unread = readNumber(late);
       return (bytes, at) =>
-        bytes.u8[at + offset] === 0
-          ? sink.string(text(bytes, at))
-          : texts.text(bytes.u8, at + offset, most);
+        unread(bytes, at) === 0
+          ? texts.text(bytes.u8, at + offset, most)
+          : sink.string(text(bytes, at));
     }
     const text = this.text(value, pid);
     if (value.type !== "choice" && value.type !== "bool" && !isNumberName(value))
@@ -178,7 +179,7 @@ export class Values {
     return this.#textOf(value, pid, (...where) => late.text(...where));
   }
 
-  /** The text in the record; where that is empty and its address is known, what `read` finds there. */
+  /** The text in the record; where the program could not read it, what `read` finds. */
   #textOf<Absent>(
     { offset, bytes: most, late }: Extract<Field, { readonly type: "text" }>,
     pid: Read<number>,
@@ -190,9 +191,10 @@ export class Values {
       return this.#decoder.decode(end < 0 ? whole : whole.subarray(0, end));
     };
     if (late === undefined) return now;
+    const unread = readNumber(late);
     const address = readBig(late);
     return (bytes, at) =>
-      bytes.u8[at + offset] === 0 ? read(pid(bytes, at), address(bytes, at), most) : now(bytes, at);
+      unread(bytes, at) === 0 ? now(bytes, at) : read(pid(bytes, at), address(bytes, at), most);
   }
 
   #nameText(field: Extract<Field, { readonly type: "name" }>, pid: Read<number>): Read<string> {
