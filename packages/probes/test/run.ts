@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const kymo =
+export const kymo: string =
   process.env["KYMO"] ?? fileURLToPath(new URL("../../kymo/bin/kymo.mjs", import.meta.url));
 export const probeFile = (name: string): string =>
   fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url));
@@ -51,20 +51,26 @@ export class Workplace {
     command: readonly string[],
     options: { readonly args?: readonly string[]; readonly flags?: readonly string[] } = {},
   ): Ran {
+    const file = [probeFile(name), ...(options.args ?? [])];
+    return this.run(name, ["probe", ...file, ...(options.flags ?? []), "--", ...command]);
+  }
+
+  /** `kymo record FLAGS -o trace -- COMMAND`; without a command, what the flags say. */
+  record(command: readonly string[], flags: readonly string[] = []): Ran {
+    return this.run("record", [
+      "record",
+      ...flags,
+      ...(command.length > 0 ? ["--"] : []),
+      ...command,
+    ]);
+  }
+
+  /** `kymo SUBCOMMAND -o trace ARGS`. */
+  run(name: string, [subcommand, ...args]: readonly [string, ...string[]]): Ran {
     const trace = this.path(`${name}-${this.#traces++}.pftrace`);
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      [
-        kymo,
-        "probe",
-        probeFile(name),
-        ...(options.args ?? []),
-        "-o",
-        trace,
-        ...(options.flags ?? []),
-        "--",
-        ...command,
-      ],
+      [kymo, subcommand, "-o", trace, ...args],
       { encoding: "utf8", cwd: this.dir, timeout: 50_000 },
     );
     const query = (sql: string): Record<string, unknown>[] => {
