@@ -7,8 +7,10 @@ import type { LoadOptions } from "../bpf/lang/index.ts";
 import { ProbeError, type ProbeSet, type Program } from "../bpf/program.ts";
 import type { Kernel } from "../bpf/schema.ts";
 import { UserError } from "../cli/command.ts";
+import { printable } from "../cli/printable.ts";
 import { loadLibc } from "../linux/libc.ts";
 import type { ProbeCost, ProbeRequest } from "../sources/bpf/request.ts";
+import { sourceLine } from "./source-line.ts";
 
 export interface ProbeInput {
   readonly files: readonly string[] | { readonly code: string };
@@ -180,9 +182,9 @@ function userError({ files }: ProbeInput, error: unknown): unknown {
     const errors = error instanceof ProbeErrors ? error.errors : [error];
     // The last fix is printed after the message; the others stand with theirs.
     const texts = errors.map((one, i) => {
-      const line = sourceLine(files, one);
+      const line = lineOf(files, one);
       const fix = i === errors.length - 1 || one.fix === undefined ? "" : `\n  fix: ${one.fix}`;
-      return `${one}${line === undefined ? "" : `\n${line}`}${fix}`;
+      return `${printableLines(String(one))}${line === undefined ? "" : `\n${line}`}${fix}`;
     });
     return new UserError(texts.join("\n"), errors.at(-1)!.fix);
   }
@@ -191,23 +193,17 @@ function userError({ files }: ProbeInput, error: unknown): unknown {
   return error;
 }
 
-/**
- *     12 |   return slice({ nam: "x" });
- *        |                  ^
- */
-function sourceLine(files: ProbeInput["files"], error: ProbeError): string | undefined {
+/** What a file threw may have anything in it. */
+function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
+}
+
+function lineOf(files: ProbeInput["files"], error: ProbeError): string | undefined {
   const { file, line, column } = error;
   if (file === undefined || line === undefined || column === undefined) return undefined;
-  let text: string;
   try {
-    text = "code" in files ? files.code : readFileSync(file, "utf8");
+    return sourceLine("code" in files ? files.code : readFileSync(file, "utf8"), line, column);
   } catch {
     return undefined; // changed meanwhile: the place alone has to do
   }
-  const source = text.split("\n")[line - 1];
-  if (source === undefined) return undefined;
-  const gutter = `  ${line} | `;
-  // Tabs stay tabs, so that the caret stands where the terminal puts the column.
-  const indent = source.slice(0, column - 1).replace(/[^\t]/g, " ");
-  return `${gutter}${source}\n${" ".repeat(gutter.length - 2)}| ${indent}^`;
 }
