@@ -1,18 +1,9 @@
 /** Traces made to hurt: markup in every name, huge strings, impossible times, endless nesting, thousands of tracks. */
-import { rmSync } from "node:fs";
-import type { Server } from "node:http";
 import { formats, NO_ARGS, NO_STACK, type Ns, type TraceSink } from "@kymo/trace";
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import {
-  addressOf,
-  type Browser,
-  buildPage,
-  serveFiles,
-  startBrowser,
-  whenShown,
-  whyNoBrowser,
-} from "./chromium.ts";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { addressOf, whyNoBrowser } from "./chromium.ts";
+import { siteWith } from "./site.ts";
 
 const MARKUP = `<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>"'><svg onload=window.hurt=1>`;
 
@@ -118,13 +109,9 @@ const absurdTimes = JSON.stringify({
 }).replace('"NaN"', "NaN");
 
 describe.skipIf(whyNoBrowser() !== undefined)("a hostile trace", () => {
-  let dir: string;
-  let server: Server;
-  let browser: Browser;
   let page: Page;
   let errors: string[];
-
-  beforeAll(async () => {
+  const site = siteWith(async () => {
     const files = new Map<string, Uint8Array>([
       ["markup.pftrace", await written(markup)],
       ["huge.pftrace", await written(hugeNames)],
@@ -133,38 +120,20 @@ describe.skipIf(whyNoBrowser() !== undefined)("a hostile trace", () => {
       ["times.json", Buffer.from(absurdTimes)],
       ["times2.json", Buffer.from(absurdTimes.replace("NaN", "0"))],
     ]);
-    dir = await buildPage();
-    server = await serveFiles(dir, files);
-    browser = await startBrowser();
+    return files;
   });
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-    if (dir) rmSync(dir, { recursive: true, force: true });
-  });
-  beforeEach(async () => {
-    page = await browser.context.newPage();
-    errors = [];
-    page.on("pageerror", (error) => errors.push(String(error)));
+  const { state, open } = site;
+  beforeEach(() => {
+    ({ page, errors } = site);
     page.on("dialog", (dialog) => {
       errors.push(`a dialog: ${dialog.message()}`);
       void dialog.dismiss();
-    });
-    page.on("console", (message) => {
-      if (message.type() === "error") errors.push(message.text());
     });
   });
   afterEach(async () => {
     expect(await page.evaluate(() => "hurt" in window)).toBe(false);
     expect(await page.locator("img, script:not([src]), .line svg").count()).toBe(0);
-    await page.close();
-    expect(errors).toEqual([]);
   });
-  const state = () => page.evaluate(() => window.__kymo.state);
-  const open = async (name: string) => {
-    await page.goto(`${addressOf(server)}/?url=/files/${name}`);
-    await whenShown(page);
-  };
   /** Looks at everything that shows names: tooltip, every panel, search, filter, help. */
   const lookAround = async () => {
     const { rows, canvasLeft } = await state();
@@ -220,7 +189,7 @@ describe.skipIf(whyNoBrowser() !== undefined)("a hostile trace", () => {
     expect(stats.costP95).toBeLessThan(1000);
   }, 60_000);
   test("times beyond reason open or are refused in words", async () => {
-    await page.goto(`${addressOf(server)}/?url=/files/times.json`);
+    await page.goto(`${addressOf(site.server)}/?url=/files/times.json`);
     await page.waitForFunction(
       () => window.__kymo?.state.done || document.querySelector(".card.failed"),
     );

@@ -1,28 +1,13 @@
 /** The page in a real browser: opens files, moves, selects, searches, and says what is wrong. */
-import { rmSync } from "node:fs";
-import type { Server } from "node:http";
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { TestState } from "../src/test-state.ts";
-import {
-  addressOf,
-  type Browser,
-  buildPage,
-  serveFiles,
-  startBrowser,
-  whenShown,
-  whyNoBrowser,
-} from "./chromium.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { addressOf, whenShown, whyNoBrowser } from "./chromium.ts";
+import { siteWith } from "./site.ts";
 import { chromeTrace, perfettoTrace } from "./traces.ts";
 
 describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
-  let dir: string;
-  let server: Server;
-  let browser: Browser;
   let page: Page;
-  let errors: string[];
-
-  beforeAll(async () => {
+  const site = siteWith(async () => {
     const pftrace = await perfettoTrace();
     const files = new Map<string, Uint8Array>([
       ["shop.json", chromeTrace()],
@@ -31,33 +16,13 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
       ["garbage.bin", new Uint8Array(4096).fill(0xa5)],
       ["empty.json", new Uint8Array(0)],
     ]);
-    dir = await buildPage();
-    server = await serveFiles(dir, files);
-    browser = await startBrowser();
+    return files;
   });
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-    if (dir) rmSync(dir, { recursive: true, force: true });
-  });
-  beforeEach(async () => {
-    page = await browser.context.newPage();
-    errors = [];
-    page.on("pageerror", (error) => errors.push(String(error)));
-    page.on("console", (message) => {
-      if (message.type() === "error") errors.push(message.text());
-    });
-  });
-  afterEach(async () => {
-    await page.close();
-    expect(errors).toEqual([]);
+  const { state, open } = site;
+  beforeEach(() => {
+    ({ page } = site);
   });
 
-  const state = (): Promise<TestState> => page.evaluate(() => window.__kymo.state);
-  const open = async (name: string, hash = "") => {
-    await page.goto(`${addressOf(server)}/?url=/files/${name}${hash}`);
-    await whenShown(page);
-  };
   const spanNow = async () => {
     const { range } = await state();
     return range.to - range.from;
@@ -262,7 +227,7 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
   });
 
   test("a dropped file opens", async () => {
-    await page.goto(addressOf(server));
+    await page.goto(addressOf(site.server));
     await page.getByText("Open a trace").waitFor();
     const bytes = [...chromeTrace()];
     const transfer = await page.evaluateHandle((content) => {
@@ -307,14 +272,14 @@ describe.skipIf(whyNoBrowser() !== undefined)("page", () => {
   });
 
   test.each(["garbage.bin", "empty.json"])("%s is refused in words", async (name) => {
-    await page.goto(`${addressOf(server)}/?url=/files/${name}`);
+    await page.goto(`${addressOf(site.server)}/?url=/files/${name}`);
     await page.getByText(`${name} did not open`).waitFor();
     expect((await page.locator(".reason").textContent())?.length).toBeGreaterThan(10);
     await page.getByText("Choose a file…").waitFor();
   });
 
   test("an address that is not http is refused", async () => {
-    await page.goto(`${addressOf(server)}/?url=javascript:alert(1)`);
+    await page.goto(`${addressOf(site.server)}/?url=javascript:alert(1)`);
     await page.getByText("not an http address").waitFor();
   });
 

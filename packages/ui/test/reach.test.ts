@@ -1,55 +1,24 @@
 /** The page for every hand and eye: fingers, keys alone, forced colours, no motion, narrow windows; folded threads. */
-import { rmSync } from "node:fs";
-import type { Server } from "node:http";
 import type { CDPSession, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import {
-  addressOf,
-  type Browser,
-  buildPage,
-  serveFiles,
-  startBrowser,
-  whenShown,
-  whyNoBrowser,
-} from "./chromium.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { whenShown, whyNoBrowser } from "./chromium.ts";
+import { siteWith } from "./site.ts";
 import { chromeTrace, poolTrace } from "./traces.ts";
 
 describe.skipIf(whyNoBrowser() !== undefined)("reach", () => {
-  let dir: string;
-  let server: Server;
-  let browser: Browser;
   let page: Page;
-  let errors: string[];
-
-  beforeAll(async () => {
+  const site = siteWith(async () => {
     const files = new Map<string, Uint8Array>([
       ["pool.pftrace", await poolTrace()],
       ["shop.json", chromeTrace()],
     ]);
-    dir = await buildPage();
-    server = await serveFiles(dir, files);
-    browser = await startBrowser();
+    return files;
   });
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-    if (dir) rmSync(dir, { recursive: true, force: true });
+  const { state, open } = site;
+  beforeEach(() => {
+    ({ page } = site);
   });
-  beforeEach(async () => {
-    page = await browser.context.newPage();
-    errors = [];
-    page.on("pageerror", (error) => errors.push(String(error)));
-  });
-  afterEach(async () => {
-    await page.close();
-    expect(errors).toEqual([]);
-  });
-  const state = () => page.evaluate(() => window.__kymo.state);
   const titles = async () => (await state()).lines.map(({ title }) => title);
-  const open = async (name: string) => {
-    await page.goto(`${addressOf(server)}/?url=/files/${name}`);
-    await whenShown(page);
-  };
   const line = (title: string) => page.locator(".tree .line", { hasText: title }).first();
 
   test("quieter threads are one line; a click opens it, another closes it", async () => {
@@ -131,7 +100,7 @@ describe.skipIf(whyNoBrowser() !== undefined)("reach", () => {
 
   test("one finger pans, two pinch around their middle", async () => {
     await open("shop.json");
-    const cdp: CDPSession = await browser.context.newCDPSession(page);
+    const cdp: CDPSession = await site.browser.context.newCDPSession(page);
     await cdp.send("Emulation.setTouchEmulationEnabled", { enabled: true, maxTouchPoints: 2 });
     const touch = (type: "touchStart" | "touchMove" | "touchEnd", ...points: number[]) =>
       cdp.send("Input.dispatchTouchEvent", {
