@@ -1,9 +1,10 @@
 /** Emission of what is no slice: samples, flows, marks, the scheduler's events, declared event types, prints. */
 import type { Expression } from "oxc-parser";
+import type { Value as SiteValue } from "../site.ts";
 import { fail, type Lowering } from "./context.ts";
 import { Emission, flowOf, type Given, nameOf, optionsOf, type SiteKind, trackOf } from "./emit.ts";
 import { encode, encodeText, type Part } from "./record.ts";
-import type { EventTypeHandle } from "./session.ts";
+import type { EventTypeHandle, FieldTypeName } from "./session.ts";
 import type { Node } from "./syntax.ts";
 import { asText } from "./text.ts";
 import { describe, known, nothing, type Stack, type Value } from "./values.ts";
@@ -111,10 +112,18 @@ export function emitTyped(
     track === undefined ? undefined : { value: track, node },
     "thread",
   );
-  const args = handle.fields.flatMap(({ name, unit }) => {
+  const args = handle.fields.flatMap(({ name, unit, type }) => {
     const given = options.get(name);
     if (given === undefined) return [];
-    return [{ key: name, unit, value: emission.add(encode(l, given.value, given.node)) }];
+    const encoded = encode(l, given.value, given.node);
+    const is = shownAs("value" in encoded ? encoded.value : encoded.part.field(0));
+    if (given.value.kind !== "broken" && !columns[type].includes(is))
+      return fail(
+        l,
+        given.node,
+        `${name} of ${handle.name} is declared as "${type}", and this is ${is}`,
+      );
+    return [{ key: name, unit, value: emission.add(encoded) }];
   });
   emission.emit((field) => ({
     kind: "typed",
@@ -127,6 +136,33 @@ export function emitTyped(
     })),
   }));
   return nothing;
+}
+
+/** What a column takes; all else would be no value in it. */
+const columns: { readonly [Type in FieldTypeName]: readonly ReturnType<typeof shownAs>[] } = {
+  int: ["a number"],
+  real: ["a number"],
+  bool: ["a number"],
+  text: ["text", "a number"],
+  bytes: ["bytes"],
+};
+
+function shownAs({ type }: SiteValue): "a number" | "text" | "bytes" | "a stack" {
+  switch (type) {
+    case "int":
+    case "uint":
+    case "bool":
+    case "const-int":
+      return "a number";
+    case "bytes":
+      return "bytes";
+    case "kernel-stack":
+    case "user-stack":
+    case "stack-id":
+      return "a stack";
+    default:
+      return "text";
+  }
 }
 
 /** print`…${x}…` */

@@ -134,9 +134,44 @@ const cases: readonly [string, string, string][] = [
     "2:38: again calls itself: functions of the kernel can't",
   ],
   [
-    "await",
+    "an async handler",
     `tracepoint("test:event", async (e) => { await e; });`,
-    "2:41: await can't run in the kernel",
+    "2:26: async functions and generators can't run in the kernel",
+  ],
+  [
+    "a generator",
+    `tracepoint("test:event", function* (e) { yield 1; });`,
+    "2:26: async functions and generators can't run in the kernel",
+  ],
+  [
+    "brackets without an end",
+    inHandler(`const n = ${"(".repeat(20_000)}1${")".repeat(20_000)};`),
+    "3:2009: this is nested too deeply",
+  ],
+  [
+    "a sum without an end",
+    inHandler(`const n = 1${" + 1".repeat(20_000)};`),
+    ": this is nested too deeply",
+  ],
+  [
+    "blocks without an end",
+    inHandler(`${"if (1) {".repeat(900)}${"}".repeat(900)}`),
+    ": this is nested too deeply",
+  ],
+  [
+    "a number that no text can say",
+    inHandler("const n = e.count & 0x1ffffffffffffffff;"),
+    "3:21: 36893488147419103231 does not fit into 64 bits",
+  ],
+  [
+    "text in a column of numbers",
+    `const p = eventType("p", { n: "int" });\n${inHandler("p({ n: e.comm });")}`,
+    `4:8: n of p is declared as "int", and this is text`,
+  ],
+  [
+    "a stack in a column of texts",
+    `const p = eventType("p", { t: "text" });\n${inHandler("p({ t: kstack() });")}`,
+    `4:8: t of p is declared as "text", and this is a stack`,
   ],
   [
     "a function of Node",

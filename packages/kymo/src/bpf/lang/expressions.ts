@@ -22,12 +22,21 @@ import {
 } from "./values.ts";
 import { binary, isComparison, knownInteger, narrow, toWord } from "./words.ts";
 
+/** A whole number beyond 2⁵³ as it is written, which JavaScript's own is not. */
+function exactly(value: number, written: string): number | bigint {
+  const digits = written.replaceAll("_", "");
+  const isWhole = /^(0x[\da-f]+|0o[0-7]+|0b[01]+|\d+)$/i.test(digits);
+  return Number.isSafeInteger(value) || !isWhole ? value : BigInt(digits);
+}
+
 export function lowerExpression(l: Lowering, node: Expression): Value {
   l.build.at = { file: moduleOf(l).file, offset: node.start };
   switch (node.type) {
     case "Literal":
       if ("regex" in node) break;
-      return known(node.value);
+      return known(
+        typeof node.value === "number" ? exactly(node.value, node.raw ?? "") : node.value,
+      );
     case "Identifier":
       return variable(l, node.name, node);
     case "ParenthesizedExpression":

@@ -99,6 +99,7 @@ function read(l: Lowering, value: Value): Value {
 /** Lowers the handler's own body, its parameters bound to `args`. */
 export function lowerBody(l: Lowering, args: readonly Value[]): void {
   const { node } = l.frame.record;
+  if (isAsync(node)) fail(l, node, notInKernel);
   collecting(l, () => bindParameters(l, node, args), undefined);
   const { body } = node;
   if (body === null) return;
@@ -150,8 +151,7 @@ function inline(
     if (++depth > inlineLimit) return fail(l, at, `calls are more than ${inlineLimit} deep`);
   }
   const { node } = record;
-  if (node.async || node.generator)
-    return fail(l, at, "async functions and generators can't run in the kernel");
+  if (isAsync(node)) return fail(l, at, notInKernel);
   const outer = { scope: l.scope, frame: l.frame, facts: l.facts, loops: l.loops };
   const builtAt = l.build.at;
   l.scope = new Scope(closure);
@@ -190,6 +190,12 @@ function inline(
     Object.assign(l, outer);
     l.build.at = builtAt;
   }
+}
+
+const notInKernel = "async functions and generators can't run in the kernel";
+
+function isAsync(node: FunctionRecord["node"]): boolean {
+  return node.async || node.generator;
 }
 
 function nameOf({ node }: FunctionRecord): string {

@@ -17,13 +17,50 @@ export type { Node, Program };
  * @throws ProbeError at the place of the first syntax error
  */
 export function parse(file: SourceFile): Program {
+  const tooDeep = (offset: number): ProbeError =>
+    new ProbeError(
+      "this is nested too deeply",
+      { file, offset },
+      `${depthMost} levels are the most`,
+    );
+  const brackets = tooManyBrackets(file.text);
+  if (brackets !== undefined) throw tooDeep(brackets);
   const { program, errors } = parseSync(file.path, file.text, { lang: "ts", sourceType: "module" });
   const error = errors.find(({ severity }) => severity === "Error");
-  if (error === undefined) return program;
+  if (error === undefined) {
+    const deep = deepest(program);
+    if (deep !== undefined) throw tooDeep(deep.start);
+    return program;
+  }
   throw new ProbeError(
     `syntax: ${error.message}${error.helpMessage === null ? "" : ` (${error.helpMessage})`}`,
     { file, offset: error.labels[0]?.start ?? 0 },
   );
+}
+
+/** What walks a tree calls itself at each level. */
+const depthMost = 400;
+
+/** The parser's own stack overflows at some 5000 brackets, which ends the process. @returns where it is too much */
+function tooManyBrackets(text: string): number | undefined {
+  let open = 0;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0x28 || unit === 0x5b || unit === 0x7b) {
+      if (++open > 2000) return i;
+    } else if ((unit === 0x29 || unit === 0x5d || unit === 0x7d) && open > 0) open--;
+  }
+  return undefined;
+}
+
+/** A node beyond the depth that is taken, if there is one. */
+function deepest(program: Program): Node | undefined {
+  let level: Node[] = [program];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > depthMost) return level[0];
+    level = level.flatMap(children);
+  }
+  return undefined;
 }
 
 /** The nodes right inside a node, in the order of the source. */
