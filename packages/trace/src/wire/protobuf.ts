@@ -57,7 +57,7 @@ export class ProtoWriter {
 
   /** An unsigned integer ≤ 2^53. */
   varint(value: number): void {
-    this.reserve(MAX_VARINT);
+    if (this.length + MAX_VARINT > this.bytes.length) this.reserve(MAX_VARINT);
     const bytes = this.bytes;
     let at = this.length;
     let rest = value;
@@ -112,6 +112,14 @@ export class ProtoWriter {
 
   /** uint64, uint32, bool, enum: an unsigned integer ≤ 2^53. */
   uint(field: number, value: number): void {
+    const at = this.length;
+    // A tag and a value of a byte each: most fields of most packets.
+    if (field < 16 && value < 128 && at + 2 <= this.bytes.length) {
+      this.bytes[at] = field << 3;
+      this.bytes[at + 1] = value;
+      this.length = at + 2;
+      return;
+    }
     this.tag(field, WireType.varint);
     this.varint(value);
   }
@@ -178,6 +186,12 @@ export class ProtoWriter {
 
   /** Starts a nested message; returns what `close` needs. */
   open(field: number): number {
+    const at = this.length;
+    if (field < 16 && at + 2 <= this.bytes.length) {
+      this.bytes[at] = (field << 3) | WireType.len;
+      this.length = at + 2;
+      return at + 2;
+    }
     this.tag(field, WireType.len);
     this.reserve(1);
     return ++this.length;
