@@ -24,11 +24,18 @@ export interface Addresses {
   count: number;
 }
 
+/** What the kernel puts between the place that is probed and the program's call for a stack. */
+const probingName =
+  /^(bpf_prog_|bpf_trace_run\d|bpf_trampoline_|bpf_get_stack|__bpf_trace_|__bpf_prog_|__traceiter_|trace_call_bpf|perf_trace_|(kprobe|uprobe)_multi_link_|bpf_link_prog_run)/;
+const rememberedLimit = 65_536;
+
 export class StackReader {
   readonly #bpf: Bpf;
   readonly #maps: MapDescriptors;
   readonly #symbols: CaptureContext["symbols"];
   readonly #stacks: Stacks;
+  /** By the halves of an address. */
+  readonly #probing = new Map<number, Map<number, boolean>>();
   readonly #found: Addresses = { bytes: recordBytes(new ArrayBuffer(8)), at: 0, count: 0 };
 
   constructor({ libc, sink, symbols }: CaptureContext, maps: MapDescriptors) {
@@ -70,7 +77,33 @@ export class StackReader {
 
   /** What is found is overwritten by the next call. */
   #addressesOf(field: StackField): Read<Addresses> {
-    return field.type === "stack-id" ? this.#fromMap(field) : this.#fromRecord(field);
+    const read = field.type === "stack-id" ? this.#fromMap(field) : this.#fromRecord(field);
+    if (!isKernel(field)) return read;
+    return (bytes, at) => {
+      const found = read(bytes, at);
+      while (found.count > 0 && this.#isProbing(found)) {
+        found.at += 8;
+        found.count--;
+      }
+      return found;
+    };
+  }
+
+  /** Whether the innermost frame is of the probe itself, or of how the kernel called it. */
+  #isProbing({ bytes: { u32 }, at }: Addresses): boolean {
+    const [lo, hi] = [u32[at >> 2]!, u32[(at >> 2) + 1]!];
+    let known = this.#probing.get(hi);
+    if (known === undefined) {
+      known = new Map();
+      this.#probing.set(hi, known);
+    }
+    let probing = known.get(lo);
+    if (probing === undefined) {
+      const ip = (BigInt(hi) << 32n) | BigInt(lo);
+      probing = probingName.test(this.#symbols.frame(0, ip, true).name);
+      if (known.size < rememberedLimit) known.set(lo, probing);
+    }
+    return probing;
   }
 
   #fromRecord({ offset, bytes: fieldBytes }: StackField): Read<Addresses> {
