@@ -89,6 +89,15 @@ export class Workplace {
     };
   }
 
+  /** `kymo probe -e CODE -- bash -c SCRIPT`, on the terminal. */
+  oneLiner(code: string, script: string): Pick<Ran, "status" | "stdout" | "stderr"> {
+    return spawnSync(process.execPath, [kymo, "probe", "-e", code, "--", "bash", "-c", script], {
+      encoding: "utf8",
+      cwd: this.dir,
+      timeout: 50_000,
+    });
+  }
+
   clean(): void {
     rmSync(this.dir, { recursive: true, force: true });
   }

@@ -157,7 +157,7 @@ export type Statement = (
   | {
       readonly op: "emit";
       readonly ring: MapIndex;
-      /** Array map of u64 by site. */
+      /** Array map: one value with a u64 for each site, or one of a u64 by site. */
       readonly losses: MapIndex;
       readonly site: number;
       readonly bytes: number;

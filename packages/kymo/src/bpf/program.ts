@@ -7,7 +7,7 @@
  *     sources/bpf/  drains the ring in the capture worker: records + sites ─► TraceSink; reads aggregations
  */
 import type { Handler, MapSpec, SourceAt, SourceFile } from "./ir.ts";
-import type { ForeignRecord, Site } from "./site.ts";
+import type { Field, ForeignRecord, Site } from "./site.ts";
 
 /** Where a program is attached; one for each attach kind. Everything a user could get wrong was checked before. */
 export type AttachTarget =
@@ -71,7 +71,9 @@ export interface Aggregation {
    * Parts of the key, in order; empty: a single value, in an array map. Offsets are in the key's bytes. The bucket of
    * hist, lhist and quantize is none of them.
    */
-  readonly key: readonly import("./site.ts").Field[];
+  readonly key: readonly Field[];
+  /** In the key: the process whose stacks and symbols are among its parts. */
+  readonly pid?: Field;
   /** What the key's parts are called, one for each, where the user said it. */
   readonly keyNames?: readonly string[];
   /** lhist: from, to, width of a bucket. */
@@ -79,6 +81,8 @@ export interface Aggregation {
   readonly unit?: string;
   /** ns between read-outs that become counter values on the timeline. */
   readonly everyNs: number;
+  /** The counter values are those of a period, not totals, and each period is told when it ends. */
+  readonly periods?: true;
 }
 
 export interface ProbeSet {

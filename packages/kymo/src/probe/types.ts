@@ -44,7 +44,10 @@ export type Handler<Parameters extends readonly unknown[]> = (...parameters: Par
 
 export interface SyscallAttach {
   <Name extends string>(name: Name, handler: Handler<[event: EventOf<"Syscalls", Name>]>): void;
-  exit<Name extends string>(name: Name, handler: Handler<[event: { readonly ret: i64 }]>): void;
+  exit<Name extends string>(
+    name: Name,
+    handler: Handler<[event: EventOf<"Syscalls", Name> & { readonly ret: i64 }]>,
+  ): void;
   span<Name extends string>(name: Name, handler: Handler<[event: EventOf<"Syscalls", Name>]>): void;
 }
 
@@ -85,7 +88,10 @@ export interface AggregationOptions {
   readonly key?: readonly string[];
   /** Keys at most. */
   readonly max?: number;
-  /** How often it becomes a value on the timeline: nanoseconds, or "1s". */
+  /**
+   * A period, in nanoseconds or as "1s": what is added in each is drawn and, on the terminal, told when it ends. Without
+   * it, the totals are drawn every second, and told at the end.
+   */
   readonly every?: number | string;
 }
 export interface HistogramOptions extends AggregationOptions {
@@ -96,9 +102,13 @@ export interface HistogramOptions extends AggregationOptions {
 export interface Aggregation<Key> {
   add(value: number): void;
   add(key: Key, value: number): void;
+  /** Parts of the key, then the value. */
+  add(first: Shown, second: Shown, ...more: readonly Shown[]): void;
 }
 export interface KeyedAggregation<Key> {
   add(key?: Key): void;
+  /** Parts of the key. */
+  add(first: Shown, second: Shown, ...more: readonly Shown[]): void;
 }
 
 export interface Flow {

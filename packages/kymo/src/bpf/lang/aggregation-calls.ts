@@ -2,10 +2,11 @@
 import { bucketCount, quantizeBits } from "../aggregation.ts";
 import type { Expr } from "../ir.ts";
 import { i64, u32, u64 } from "../ir.ts";
-import { compare, constant, plus, sum, zero } from "./builder.ts";
+import { compare, constant, currentPid, plus, sum, zero } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
-import { inferType, storeData } from "./data.ts";
-import { describeType } from "./data-type.ts";
+import { storeData } from "./data.ts";
+import { describeType, layoutOf } from "./data-type.ts";
+import { keyTypeOf } from "./keys.ts";
 import { type Argument, lookupOrCreate, roomFor } from "./map-calls.ts";
 import type { TypedAggregation } from "./registry.ts";
 import type { AggregationHandle } from "./session.ts";
@@ -23,17 +24,11 @@ export function addTo(
   const { kind, options } = handle;
   const takesValue = kind !== "count";
   const usage = takesValue ? "add(value) or add(key, value)" : "add() or add(key)";
-  const keyCount = args.length - (takesValue ? 1 : 0);
-  if (keyCount < 0 || keyCount > 1)
-    return fail(l, node, `${options.name}.add takes other arguments: ${usage}`);
-  const key = keyCount === 1 ? args[0]! : undefined;
-  const inferred = key === undefined ? undefined : inferType(l, key.value);
-  if (
-    key !== undefined &&
-    inferred === undefined &&
-    key.value.kind !== "broken" &&
-    key.value.kind !== "object"
-  )
+  if (takesValue && args.length === 0)
+    return fail(l, node, `${options.name}.add takes a value: ${usage}`);
+  const key = keyOf(takesValue ? args.slice(0, -1) : args);
+  const inferred = key === undefined ? undefined : keyTypeOf(l, key.value);
+  if (key !== undefined && inferred === undefined && key.value.kind !== "broken")
     return fail(
       l,
       key.node,
@@ -52,11 +47,18 @@ export function addTo(
   const value = takesValue
     ? l.build.keep(toWord(l, args.at(-1)!.value, args.at(-1)!.node).expr)
     : constant(1);
-  const bucket = to.bucketAt === undefined ? undefined : bucketOf(l, handle, value);
+  const bucket = to.layout.bucketAt === undefined ? undefined : bucketOf(l, handle, value);
   const at = keyAt(l, to, key, bucket);
   const found = lookupOrCreate(l, to, at, to.spec.valueBytes);
   l.build.when(compare("!=", found, zero), () => update(l, handle, found, value));
   return nothing;
+}
+
+/** Several arguments are the parts of one key. */
+function keyOf(args: readonly Argument[]): Argument | undefined {
+  const [first] = args;
+  if (first === undefined || args.length === 1) return first;
+  return { value: { kind: "tuple", items: args.map(({ value }) => value) }, node: first.node };
 }
 
 function keyAt(
@@ -66,13 +68,17 @@ function keyAt(
   bucket: Expr | undefined,
 ): Expr {
   const { build } = l;
-  const at = roomFor(l, to.keyBytes, `key of ${to.spec.name}`);
+  const { bytes, pidAt, bucketAt } = to.layout;
+  const at = roomFor(l, bytes, `key of ${to.spec.name}`);
   if (key === undefined || to.key === undefined) {
     build.store(u32, at, 0, bucket ?? zero);
     return at;
   }
-  storeData(l, key.value, to.key, at, key.node);
-  if (bucket !== undefined) build.store(u32, at, to.bucketAt!, bucket);
+  const padded = layoutOf(to.key).bytes % 4 !== 0;
+  if (padded) build.add({ op: "zero", to: at, offset: 0, bytes: Math.ceil(bytes / 8) * 8 });
+  storeData(l, key.value, to.key, at, key.node, padded);
+  if (pidAt !== undefined) build.store(u32, at, pidAt, currentPid(build));
+  if (bucketAt !== undefined) build.store(u32, at, bucketAt, bucket!);
   return at;
 }
 
@@ -191,5 +197,3 @@ function log2(l: Lowering, value: Expr): Expr {
     });
   return found;
 }
-
-export type { Value };

@@ -14,6 +14,7 @@ import type {
   Statement,
 } from "../ir.ts";
 import { u64 } from "../ir.ts";
+import { helper } from "./helpers.ts";
 
 export const constant = (value: bigint | number): Expr => ({ op: "const", value: BigInt(value) });
 export const zero: Expr = constant(0);
@@ -214,6 +215,12 @@ function hasEffect(value: Expr): boolean {
     default:
       return false;
   }
+}
+
+/** The process that the program runs in. */
+export function currentPid(build: Builder): Expr {
+  const both = build.call(helper.pidTgid);
+  return { op: "binary", operator: ">>", signed: false, left: both, right: constant(32) };
 }
 
 export function plus(address: Expr, offset: number | bigint): Expr {

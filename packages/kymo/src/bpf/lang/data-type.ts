@@ -6,12 +6,18 @@ import type { IntType } from "../ir.ts";
 import { i8, i16, i32, i64, u8, u16, u32, u64 } from "../ir.ts";
 import { suggestions } from "../kernel/suggest.ts";
 import { ProbeError } from "../program.ts";
+import type { Field } from "../site.ts";
 import { importedName, type ParsedModule, probeModule } from "./instrument.ts";
 import type { Modules } from "./modules.ts";
 import type { Node } from "./syntax.ts";
 
+type ShownName = Extract<Field, { readonly type: "name" }>["of"];
+
 export type DataType =
-  | { readonly kind: "int"; readonly type: IntType }
+  /** `shown`: what its name is, where it is printed. */
+  | { readonly kind: "int"; readonly type: IntType; readonly shown?: ShownName }
+  /** IPv4 or IPv6, in network order. */
+  | { readonly kind: "address"; readonly bytes: 4 | 16 }
   | { readonly kind: "bool" }
   /** NUL-terminated in so many bytes. */
   | { readonly kind: "text"; readonly bytes: number }
@@ -74,6 +80,8 @@ function sizeOf(type: Exclude<DataType, { kind: "struct" }>): [bytes: number, al
       return [1, 1];
     case "text":
       return [type.bytes, 1];
+    case "address":
+      return [type.bytes, type.bytes === 16 ? 8 : 4];
     case "stack":
       return [8 + 8 * type.frames, 8];
     case "pointer":
@@ -284,6 +292,8 @@ export function describeType(type: DataType): string {
       return `cstr<${type.bytes}>`;
     case "stack":
       return `${type.space === "kernel" ? "k" : "u"}stack<${type.frames}>`;
+    case "address":
+      return "an address";
     case "pointer":
       return type.to === undefined ? "ptr" : `ptr<"${type.to}">`;
     case "struct":

@@ -2,6 +2,7 @@
 import type { Expr } from "../ir.ts";
 import { i64, u8, u64 } from "../ir.ts";
 import { suggestions } from "../kernel/suggest.ts";
+import { addressBytes, holdAddress } from "./addresses.ts";
 import { constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { type DataType, describeType, layoutOf, type Placed } from "./data-type.ts";
@@ -61,6 +62,13 @@ function storeAt(
           `declare it as cstr<${textBytes(text)}>`,
         );
       writeText(l, text, to, offset, type.bytes);
+      return;
+    }
+    case "address": {
+      const address = holdAddress(l, value, type.bytes);
+      if (address === undefined || (addressBytes(value) ?? 0) > type.bytes)
+        fail(l, node, `expected an address of ${type.bytes} bytes, found ${describe(value)}`);
+      address.write(to, offset);
       return;
     }
     case "stack":
@@ -159,36 +167,4 @@ export function storeStack(
     flags,
   );
   build.store(i64, to, offset, call);
-}
-
-/** The type that a value would have as a key, where none was written down. undefined: it can't be one. */
-export function inferType(l: Lowering, value: Value): DataType | undefined {
-  switch (value.kind) {
-    case "word":
-      return value.bool === true ? { kind: "bool" } : { kind: "int", type: value.type };
-    case "pointer":
-      if (value.to.kind !== "chars") return { kind: "int", type: u64 };
-      break;
-    case "named":
-      return { kind: "int", type: value.word.type };
-    case "stack":
-      return { kind: "stack", space: value.space, frames: value.frames };
-    case "optional":
-      return value.decays ? inferType(l, value.value) : undefined;
-    case "tuple": {
-      const items = value.items.map((item) => inferType(l, item));
-      if (items.some((item) => item === undefined)) return undefined;
-      return {
-        kind: "struct",
-        fields: items.map((type, i) => ({ name: String(i), type: type! })),
-      };
-    }
-    case "known":
-      if (typeof value.value === "number" || typeof value.value === "bigint")
-        return { kind: "int", type: i64 };
-      if (typeof value.value === "boolean") return { kind: "bool" };
-      break;
-  }
-  const text = asText(l, value);
-  return text === undefined ? undefined : { kind: "text", bytes: textBytes(text) };
 }

@@ -9,7 +9,7 @@ import {
   type Value as SiteValue,
   type TrackSelector,
 } from "../site.ts";
-import { constant } from "./builder.ts";
+import { constant, currentPid } from "./builder.ts";
 import { at, fail, type Lowering } from "./context.ts";
 import { helper } from "./helpers.ts";
 import { type Encoded, encode, encodeText, integerPart, type Part, place } from "./record.ts";
@@ -99,16 +99,7 @@ export class Emission {
 
   needPid(): void {
     if (this.#pid !== undefined) return;
-    const { build } = this.#l;
-    const both = build.call(helper.pidTgid);
-    const pid: Expr = {
-      op: "binary",
-      operator: ">>",
-      signed: false,
-      left: both,
-      right: constant(32),
-    };
-    this.#pid = integerPart(this.#l, pid, u32);
+    this.#pid = integerPart(this.#l, currentPid(this.#l.build), u32);
     this.parts.push(this.#pid);
   }
   needCpu(): void {

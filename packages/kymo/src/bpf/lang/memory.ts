@@ -219,10 +219,8 @@ export function eventField(l: Lowering, event: Event, name: string, node: Node):
   const field =
     event.fields === "all" ? schema.fields.find((field) => field.name === name) : undefined;
   if (field !== undefined) return fieldValue(l, field);
-  const names = [
-    ...(event.fields === "all" ? schema.fields.map((field) => field.name) : []),
-    ...(schema.result === undefined ? [] : ["ret"]),
-  ];
+  const fields = event.fields === "all" ? schema.fields.map((field) => field.name) : [];
+  const names = [...new Set(schema.result === undefined ? fields : [...fields, "ret"])];
   const near = suggestions(name, names)[0];
   return fail(
     l,
@@ -310,6 +308,10 @@ export function memoryType(l: Lowering, type: DataType): MemoryType {
       return { kind: "bool" };
     case "text":
       return { kind: "chars", bytes: type.bytes };
+    case "address": {
+      const byte = { kind: "int", type: { bits: 8, signed: false }, name: "u8" } as const;
+      return { kind: "array", of: byte, length: type.bytes, elementBytes: 1 };
+    }
     case "stack":
       return type;
     case "pointer":

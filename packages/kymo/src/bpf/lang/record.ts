@@ -2,14 +2,15 @@
 import type { Expr, IntType } from "../ir.ts";
 import { u8, u16, u64 } from "../ir.ts";
 import { type Field, recordHeaderBytes, type Value as SiteValue } from "../site.ts";
+import { addressBytes, type HeldAddress, holdAddress } from "./addresses.ts";
 import { compare, constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { storeStack } from "./data.ts";
 import { helper } from "./helpers.ts";
 import { readPlace } from "./memory.ts";
 import type { Node } from "./syntax.ts";
-import { asText, chunks, holdText, type TextLike, textBytes, writeText } from "./text.ts";
-import { type Address, type Choice, describe, type Value } from "./values.ts";
+import { asText, holdText, type TextLike, textBytes, writeText } from "./text.ts";
+import { type Choice, describe, type Value } from "./values.ts";
 import { knownInteger, toWord } from "./words.ts";
 
 /** A field to be placed. Everything but reading memory into it is evaluated before. */
@@ -94,10 +95,10 @@ export function encode(l: Lowering, value: Value, node: Node): Encoded {
       };
     }
     case "address":
-      return { part: addressPart(l, value, value.bytes) };
     case "either": {
-      const address = addressEither(l, value);
-      if (address !== undefined) return { part: address };
+      const bytes = addressBytes(value);
+      const address = bytes === undefined ? undefined : holdAddress(l, value, bytes);
+      if (address !== undefined) return { part: addressPart(address) };
       break;
     }
     case "bytes": {
@@ -212,56 +213,11 @@ function choicePart(l: Lowering, choice: Choice): Part {
   };
 }
 
-function addressPart(l: Lowering, value: Address, bytes: 4 | 16): Part {
-  const { from } = value;
-  const held = "word" in from ? l.build.keep(from.word) : l.build.keep(from.address);
+function addressPart({ bytes, write }: HeldAddress): Part {
   return {
     bytes,
     align: bytes === 16 ? 8 : 4,
     field: (offset) => ({ type: "address", offset, bytes }),
-    write: (to, offset) => {
-      const { build } = l;
-      let at = offset;
-      if (bytes === 16 && value.bytes === 4) {
-        build.store(u64, to, offset, constant(0));
-        build.store({ bits: 32, signed: false }, to, offset + 8, constant(0xffff0000n));
-        at = offset + 12;
-      }
-      if ("word" in from) build.store({ bits: 32, signed: false }, to, at, held);
-      else if (from.memory === "direct" && held.op === "binary" && held.left.op === "context") {
-        const start = held.right.op === "const" ? Number(held.right.value) : 1;
-        for (const chunk of chunks(value.bytes, start % 8))
-          build.store(
-            chunk.type,
-            to,
-            at + chunk.at,
-            build.load(chunk.type, "direct", held.left, start + chunk.at),
-          );
-      } else {
-        const read = from.memory === "user" ? helper.readUser : helper.readKernel;
-        build.eval(build.call(read, plus(to, at), constant(value.bytes), held));
-      }
-    },
-  };
-}
-
-/** IPv4 here, IPv6 there: 16 bytes, the former mapped into them. */
-function addressEither(l: Lowering, value: Value): Part | undefined {
-  if (value.kind === "address") return addressPart(l, value, 16);
-  if (value.kind !== "either") return undefined;
-  const condition = l.build.keep(value.condition);
-  const then = addressEither(l, value.then);
-  const otherwise = addressEither(l, value.else);
-  if (then === undefined || otherwise === undefined) return undefined;
-  return {
-    bytes: 16,
-    align: 8,
-    field: (offset) => ({ type: "address", offset, bytes: 16 }),
-    write: (to, offset) =>
-      l.build.when(
-        condition,
-        () => then.write(to, offset),
-        () => otherwise.write(to, offset),
-      ),
+    write,
   };
 }

@@ -3,8 +3,9 @@
 import { bucketCount } from "../aggregation.ts";
 import type { MapKind, MapSpec } from "../ir.ts";
 import type { Aggregation } from "../program.ts";
-import type { Field, Site } from "../site.ts";
+import type { Site } from "../site.ts";
 import { type DataType, describeType, layoutOf, type Types } from "./data-type.ts";
+import { type KeyLayout, keyLayout, shownAs } from "./keys.ts";
 import { type AggregationHandle, errorAt, type MapHandle, type MapKindName } from "./session.ts";
 
 export interface TypedMap {
@@ -17,9 +18,7 @@ export interface TypedAggregation {
   readonly spec: MapSpec;
   readonly aggregation: Aggregation;
   readonly key: DataType | undefined;
-  /** Of the key with its bucket. */
-  readonly keyBytes: number;
-  readonly bucketAt: number | undefined;
+  readonly layout: KeyLayout;
 }
 
 const kinds: Readonly<Record<MapKindName, MapKind>> = {
@@ -34,6 +33,8 @@ type SiteOf<T> = T extends unknown ? Omit<T, "id"> : never;
 
 /** Of the record ring: 16 MiB hold 0.3 s of a million events a second. */
 const ringBytes = 2 ** 24;
+/** A u64 for each site, all in one value. */
+const lossBytes = 8;
 const maxKeyBytes = 512;
 
 export class Registry {
@@ -52,13 +53,13 @@ export class Registry {
   constructor(types: Types) {
     this.#types = types;
     this.ring = this.#map("ring", "kymo_ring", 0, 0, ringBytes);
-    this.losses = this.#map("array", "kymo_losses", 4, 8, 1);
+    this.losses = this.#map("array", "kymo_losses", 4, lossBytes, 1);
   }
 
   site(site: SiteOf<Site>): number {
     const id = this.sites.length;
     this.sites.push({ ...site, id } as Site);
-    this.losses.max = id + 1;
+    this.losses.valueBytes = lossBytes * (id + 1);
     return id;
   }
 
@@ -120,15 +121,15 @@ export class Registry {
     if (found !== undefined) return found;
     const { site, kind, options, buckets } = handle;
     const [written] = site.typeArguments;
-    const key = written === undefined ? inferred : this.#types.resolve(written, site.module);
+    const key =
+      written === undefined
+        ? inferred
+        : shownAs(this.#types.resolve(written, site.module), inferred);
     const hasBuckets = kind === "hist" || kind === "lhist" || kind === "quantize";
-    const layout = key === undefined ? undefined : layoutOf(key);
-    // An array map has nothing but the bucket.
-    const end = Math.ceil((layout?.bytes ?? 0) / 4) * 4;
-    const keyBytes = end + (hasBuckets || layout === undefined ? 4 : 0);
+    const layout = keyLayout(key, hasBuckets);
     const valueBytes = kind === "avg" || kind === "min" || kind === "max" ? 16 : 8;
     const spec =
-      layout === undefined
+      key === undefined
         ? this.#map(
             "percpu-array",
             options.name,
@@ -136,10 +137,10 @@ export class Registry {
             valueBytes,
             bucketCount({ kind, ...(buckets === undefined ? {} : { buckets }) }),
           )
-        : this.#map("percpu-hash", options.name, keyBytes, valueBytes, options.max);
+        : this.#map("percpu-hash", options.name, layout.bytes, valueBytes, options.max);
     if (
       options.key !== undefined &&
-      layout !== undefined &&
+      key !== undefined &&
       options.key.length !== layout.fields.length
     )
       throw errorAt(
@@ -150,43 +151,19 @@ export class Registry {
       map: spec,
       name: options.name,
       kind,
-      key: layout?.fields.map((field) => fieldOf(field.type, field.offset)) ?? [],
-      ...(options.key === undefined || layout === undefined ? {} : { keyNames: options.key }),
+      key: layout.fields,
+      ...(layout.pidAt === undefined
+        ? {}
+        : { pid: { type: "uint", offset: layout.pidAt, bytes: 4 } }),
+      ...(options.key === undefined || key === undefined ? {} : { keyNames: options.key }),
       ...(buckets === undefined ? {} : { buckets }),
       ...(options.unit === undefined ? {} : { unit: options.unit }),
       everyNs: options.everyNs,
+      ...(options.periods ? { periods: true } : {}),
     };
     this.aggregations.push(aggregation);
-    const typed = {
-      spec,
-      aggregation,
-      key,
-      keyBytes,
-      bucketAt: hasBuckets ? end : undefined,
-    };
+    const typed = { spec, aggregation, key, layout };
     this.#byAggregation.set(handle, typed);
     return typed;
-  }
-}
-
-/** How a reader finds a part of a key. */
-function fieldOf(type: DataType, offset: number): Field {
-  switch (type.kind) {
-    case "int":
-      return {
-        type: type.type.signed ? "int" : "uint",
-        offset,
-        bytes: (type.type.bits / 8) as 1 | 2 | 4 | 8,
-      };
-    case "bool":
-      return { type: "bool", offset, bytes: 1 };
-    case "text":
-      return { type: "text", offset, bytes: type.bytes };
-    case "stack":
-      return { type: `${type.space}-stack`, offset, bytes: 8 + 8 * type.frames };
-    case "pointer":
-      return { type: "uint", offset, bytes: 8 };
-    case "struct":
-      return { type: "bytes", offset, bytes: layoutOf(type).bytes };
   }
 }

@@ -129,6 +129,8 @@ export interface AggregationOptions {
   readonly key?: readonly string[];
   readonly max: number;
   readonly everyNs: number;
+  /** Each period on its own: `every` was given. */
+  readonly periods: boolean;
 }
 
 export class AggregationHandle {
@@ -354,6 +356,7 @@ function newAggregation(
       ...(key === undefined ? {} : { key: key as string[] }),
       max: typeof max === "number" ? max : 10_240,
       everyNs: every === undefined ? 1e9 : nanoseconds(every, site),
+      periods: every !== undefined,
     },
     buckets,
     site,

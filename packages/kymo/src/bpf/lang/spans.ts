@@ -169,7 +169,12 @@ export function functionSpan(
   return twoPrograms(loading, attach, entry, back);
 }
 
-function emitBegin(l: Lowering, begun: Begun): void {
+/** What begin and end of one handler's spans have in common. */
+function callOf({ unit }: Loading, attach: Attach): number {
+  return unit.session.attached.indexOf(attach);
+}
+
+function emitBegin(l: Lowering, begun: Begun, call: number): void {
   onThread(l, begun);
   const { options, node } = begun;
   const emission = new Emission(l, node);
@@ -183,10 +188,17 @@ function emitBegin(l: Lowering, begun: Begun): void {
     name: name(field),
     category,
     args: args(field),
+    call,
   }));
 }
 
-function emitEnd(l: Lowering, begun: readonly Begun[], result: Value, node: Node): void {
+function emitEnd(
+  l: Lowering,
+  begun: readonly Begun[],
+  call: number,
+  result: Value,
+  node: Node,
+): void {
   const emission = new Emission(l, node);
   emission.needPid();
   const [first, ...more] = begun;
@@ -200,14 +212,16 @@ function emitEnd(l: Lowering, begun: readonly Begun[], result: Value, node: Node
     name: { type: "const-text", value: "" },
     category: "",
     args: args(field),
+    call,
   }));
 }
 
 /** One program for both sides. */
 function sessionSpan(loading: Loading, attach: Attach, schema: EventSchema): Probe {
+  const call = callOf(loading, attach);
   const begunFlag: { local?: Expr & { op: "local" } } = {};
   const plan = planning((begun) => {
-    emitBegin(l, begun);
+    emitBegin(l, begun, call);
     l.build.assign(begunFlag.local!.local, zero);
   });
   const entrySchema = withoutResult(schema);
@@ -230,7 +244,7 @@ function sessionSpan(loading: Loading, attach: Attach, schema: EventSchema): Pro
   const back = l.build.inBlock(() => {
     collecting(
       l,
-      () => emitEnd(l, plan.begun, resultOf(l, schema), attach.handler.node),
+      () => emitEnd(l, plan.begun, call, resultOf(l, schema), attach.handler.node),
       undefined,
     );
     l.build.add({ op: "return", value: zero });
@@ -262,9 +276,10 @@ function twoPrograms(
 ): Probe[] {
   const { unit } = loading;
   const calls = unit.registry.hash("kymo_calls", 4, 8);
+  const call = callOf(loading, attach);
   const flag: { local?: number } = {};
   const plan = planning((begun) => {
-    emitBegin(l, begun);
+    emitBegin(l, begun, call);
     l.build.assign(flag.local!, constant(1));
     pushCall(l, calls, constant(1));
   });
@@ -280,7 +295,7 @@ function twoPrograms(
   popCall(after, calls, () =>
     collecting(
       after,
-      () => emitEnd(after, plan.begun, resultOf(after, back), handler.node),
+      () => emitEnd(after, plan.begun, call, resultOf(after, back), handler.node),
       undefined,
     ),
   );

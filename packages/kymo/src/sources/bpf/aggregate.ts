@@ -1,6 +1,10 @@
 /**
  * Aggregations: counted in the kernel, read out here. While recording each becomes counters on the timeline; at the end
  * it is printed as a table or a histogram, and stored as rows of the table `aggregation`.
+ *
+ *     totals     what has been added so far, is what is drawn
+ *     periods    (`every` was given) what was added in each period is drawn, and told when it ends: the difference to what
+ *                was there before. Minima and maxima have none; they are taken out of the map and put together here.
  */
 import type { EventTypeId, Ns, TraceSink, TrackId } from "@kymo/trace";
 import { bucketRange } from "../../bpf/aggregation.ts";
@@ -9,18 +13,19 @@ import type { Aggregation } from "../../bpf/program.ts";
 import { recordBytes } from "../../linux/perf-ring.ts";
 import { possibleCpus } from "../../linux/proc.ts";
 import type { CaptureContext } from "../perf/extra.ts";
-import { MapReader, type Tally } from "./map-reader.ts";
+import {
+  type AggregationRow,
+  average,
+  hasBuckets,
+  keyWords,
+  RowTable,
+} from "./aggregation-rows.ts";
+import { readNumber } from "./fields.ts";
+import { type MapEntry, MapReader } from "./map-reader.ts";
 import { percentile } from "./percentile.ts";
+import { periodLines } from "./report.ts";
 import type { ProbeRequest } from "./request.ts";
 import type { Values } from "./values.ts";
-
-/** One key of an aggregation, with all it has gathered. */
-export interface AggregationRow extends Tally {
-  /** Parts of the key in words; empty: there is no key. */
-  readonly key: readonly string[];
-  /** Of hist, lhist and quantize: counts by bucket, ascending. */
-  readonly buckets: ReadonlyMap<number, bigint>;
-}
 
 /** Keys of one aggregation that get counters on the timeline: the largest ones at the time they appear. */
 export const counterKeyLimit = 32;
@@ -28,14 +33,28 @@ const counterNameLimit = 200;
 /** Rows that one aggregation leaves in the trace. */
 const storedRowLimit = 65_536;
 
+export interface AggregationOptions {
+  /** They become counters, and rows of a table. */
+  readonly drawn: boolean;
+  /** What a period has brought, when it ends. */
+  tell?(lines: readonly string[]): void;
+}
+
 export class Aggregations {
   readonly #sink: TraceSink;
+  readonly #drawn: boolean;
   readonly #host: TrackId;
   readonly #readers: AggregationReader[];
   #type: EventTypeId | undefined;
 
-  constructor(context: CaptureContext, request: ProbeRequest, values: Values) {
+  constructor(
+    context: CaptureContext,
+    request: ProbeRequest,
+    values: Values,
+    options: AggregationOptions,
+  ) {
     this.#sink = context.sink;
+    this.#drawn = options.drawn;
     this.#host = context.host;
     const bpf = new Bpf(context.libc);
     const cpus = request.aggregations.length === 0 ? 0 : possibleCpus();
@@ -43,26 +62,24 @@ export class Aggregations {
       const fd = request.maps.get(aggregation.map);
       if (fd === undefined) throw new RangeError(`no map ${aggregation.map.name}`);
       const reader = new MapReader(bpf, aggregation, fd, cpus);
-      return new AggregationReader(context, aggregation, reader, values);
+      return new AggregationReader(context, aggregation, reader, values, options);
     });
     if (this.#readers.length > 0) this.#type = context.sink.eventType(rowType);
+    // When they are read at the end, the programs that begin the stacks have no names any more.
+    if (request.aggregations.some(({ key }) => key.some(({ type }) => type === "kernel-stack")))
+      context.symbols.prepare();
   }
 
-  /** Reads those that are due, and draws them. */
+  /** Reads those that are due, draws and tells them. */
   round(ts: Ns): void {
     for (const reader of this.#readers) reader.round(ts);
   }
 
-  /** The last values, drawn and stored where a trace is written. @returns what was read, for the terminal. */
-  finish(
-    ts: Ns,
-    drawn: boolean,
-  ): { readonly aggregation: Aggregation; readonly rows: AggregationRow[] }[] {
+  /** The totals, drawn and stored where a trace is written. @returns them, for the terminal. */
+  finish(ts: Ns): { readonly aggregation: Aggregation; readonly rows: AggregationRow[] }[] {
     return this.#readers.map((reader) => {
-      const rows = reader.read();
-      if (!drawn) return { aggregation: reader.aggregation, rows };
-      reader.draw(ts, rows);
-      reader.finish();
+      const rows = reader.finish(ts);
+      if (!this.#drawn) return { aggregation: reader.aggregation, rows };
       let left = storedRowLimit;
       for (const row of rows) {
         if (left <= 0) break;
@@ -79,7 +96,7 @@ export class Aggregations {
     const base = (): void => {
       args.text(this.#sink.string("name"), this.#sink.string(name));
       args.text(this.#sink.string("kind"), this.#sink.string(kind));
-      args.text(this.#sink.string("key"), this.#sink.string(row.key.join(" ")));
+      args.text(this.#sink.string("key"), this.#sink.string(keyWords(row).join(" ")));
     };
     const int = (key: string, value: bigint): void => {
       const number = Number(value);
@@ -120,10 +137,6 @@ const rowType = {
   ],
 } as const;
 
-export function average({ value, count }: Tally): number {
-  return count === 0n ? 0 : Number(value) / Number(count);
-}
-
 interface Counters {
   readonly tracks: readonly TrackId[];
   readonly last: number[];
@@ -138,80 +151,115 @@ class AggregationReader {
   readonly #keyParts: readonly (() => string)[];
   readonly #keyRecord: Uint8Array;
   readonly #counters = new Map<string, Counters>();
+  readonly #options: AggregationOptions;
+  /** Of periods: all that was there when the last one ended. */
+  #before: RowTable;
   #undrawn = 0;
-  #nextNs = 0;
+  #nextNs: number | undefined;
 
   constructor(
     { sink, host }: CaptureContext,
     aggregation: Aggregation,
     reader: MapReader,
     values: Values,
+    options: AggregationOptions,
   ) {
     this.aggregation = aggregation;
+    this.#options = options;
+    this.#before = new RowTable(aggregation.kind);
     this.#sink = sink;
     this.#host = host;
     this.#reader = reader;
     const record = recordBytes(new ArrayBuffer((aggregation.map.keyBytes + 7) & ~7));
     this.#keyRecord = record.u8;
+    const pid = aggregation.pid === undefined ? () => 0 : readNumber(aggregation.pid);
     this.#keyParts = aggregation.key.map((field) => {
-      const text = values.text(field, () => 0);
+      const text = values.text(field, pid);
       return () => text(record, 0);
     });
   }
 
   round(ts: Ns): void {
-    if (ts < this.#nextNs) return;
-    this.#nextNs = ts + this.aggregation.everyNs;
-    this.draw(ts, this.read());
+    const { everyNs, periods } = this.aggregation;
+    if (periods === undefined && !this.#options.drawn) return;
+    const due = this.#nextNs;
+    if (due !== undefined && ts < due) return;
+    this.#nextNs = Math.max((due ?? ts) + everyNs, ts);
+    if (periods === undefined) this.#draw(ts, this.#read().sorted());
+    else if (due !== undefined) this.#endPeriod(ts);
   }
 
-  /** All keys, those with the most first. @throws BpfError */
-  read(): AggregationRow[] {
-    const rows = new Map<string, AggregationRow & { readonly buckets: Map<number, bigint> }>();
-    this.#reader.forEach(({ key, bucket, count, value }) => {
+  /** Draws the totals, and says what the timeline does not show. @returns them */
+  finish(ts: Ns): AggregationRow[] {
+    const table = this.#read();
+    if (this.#replaces) table.addAll(this.#before.sorted());
+    const rows = table.sorted();
+    if (!this.#options.drawn) return rows;
+    // Less than a period is not comparable with one.
+    if (this.aggregation.periods === undefined) this.#draw(ts, rows);
+    if (this.#undrawn > 0)
+      this.#sink.problem({
+        kind: "unsupported",
+        count: this.#undrawn,
+        message: `keys of ${this.aggregation.name} have no counter on the timeline: ${counterKeyLimit} at most; the table aggregation has all`,
+      });
+    return rows;
+  }
+
+  #endPeriod(ts: Ns): void {
+    const table = this.#read();
+    let added = table;
+    if (this.#replaces) this.#before.addAll(table.sorted());
+    else {
+      added = table.since(this.#before);
+      this.#before = table;
+    }
+    const rows = added.sorted();
+    if (this.#options.drawn) this.#draw(ts, rows);
+    this.#options.tell?.(periodLines(this.aggregation, rows));
+  }
+
+  /** What a period brought can't be told from what was there before. */
+  get #replaces(): boolean {
+    const { kind, periods } = this.aggregation;
+    return periods === true && (kind === "min" || kind === "max");
+  }
+
+  /** What the map has; it is taken out where it would be replaced. @throws BpfError */
+  #read(): RowTable {
+    const table = new RowTable(this.aggregation.kind);
+    const buckets = hasBuckets(this.aggregation);
+    const add = ({ key, bucket, count, value }: MapEntry): void => {
       this.#keyRecord.set(key);
       const parts = this.#keyParts.map((part) => part());
-      const id = parts.join("\0");
-      let row = rows.get(id);
-      if (row === undefined) {
-        row = { key: parts, count: 0n, value: 0n, buckets: new Map() };
-        rows.set(id, row);
-      }
-      row.count += count;
-      row.value += value;
-      if (hasBuckets(this.aggregation)) row.buckets.set(bucket, count);
-    });
-    const { kind } = this.aggregation;
-    const size = (row: AggregationRow): number =>
-      kind === "avg" ? average(row) : Number(row.count > 0n ? row.count : row.value);
-    const sign = kind === "min" ? 1 : -1;
-    return [...rows.values()]
-      .map((row) => ({ ...row, buckets: new Map([...row.buckets].sort(([a], [b]) => a - b)) }))
-      .sort((a, b) => sign * (size(a) - size(b)));
+      table.add(parts, { count, value }, buckets ? [[bucket, count]] : []);
+    };
+    if (this.#replaces) this.#reader.take(add);
+    else this.#reader.forEach(add);
+    return table;
   }
 
   /** The counters of the timeline. */
-  draw(ts: Ns, rows: readonly AggregationRow[]): void {
+  #draw(ts: Ns, rows: readonly AggregationRow[]): void {
+    const drawn = new Set<Counters>();
     for (const row of rows) {
       const counters = this.#countersOf(row);
       if (counters === undefined) continue;
-      for (const [i, value] of this.#valuesOf(row).entries()) {
-        if (counters.last[i] === value) continue;
-        counters.last[i] = value;
-        this.#sink.counter(counters.tracks[i]!, ts, value);
-      }
+      drawn.add(counters);
+      for (const [i, value] of this.#valuesOf(row).entries()) this.#drawOne(ts, counters, i, value);
     }
-    this.#undrawn = Math.max(this.#undrawn, rows.length - this.#counters.size);
+    this.#undrawn = Math.max(this.#undrawn, rows.length - drawn.size);
+    const { kind, periods } = this.aggregation;
+    if (periods === undefined || kind === "avg" || this.#replaces) return;
+    // Of a key that the period has not, there was none.
+    for (const counters of this.#counters.values())
+      if (!drawn.has(counters)) this.#drawOne(ts, counters, 0, 0);
   }
 
-  /** Says what the timeline does not show. */
-  finish(): void {
-    if (this.#undrawn <= 0) return;
-    this.#sink.problem({
-      kind: "unsupported",
-      count: this.#undrawn,
-      message: `keys of ${this.aggregation.name} have no counter on the timeline: ${counterKeyLimit} at most; the table aggregation has all`,
-    });
+  #drawOne(ts: Ns, { tracks, last }: Counters, index: number, value: number): void {
+    if (last[index] === value) return;
+    last[index] = value;
+    this.#sink.counter(tracks[index]!, ts, value);
   }
 
   #valuesOf(row: AggregationRow): number[] {
@@ -237,9 +285,8 @@ class AggregationReader {
     const known = this.#counters.get(id);
     if (known !== undefined || this.#counters.size >= counterKeyLimit) return known;
     const { kind, unit } = this.aggregation;
-    // A stack is a part of many lines: its innermost functions are enough here.
-    const words = row.key.map((part) => part.trim().replace(/\s*\n\s*/g, " ← "));
-    const name = [this.aggregation.name, ...words].join(" ").slice(0, counterNameLimit);
+    // Of a stack, its innermost functions are enough.
+    const name = [this.aggregation.name, ...keyWords(row)].join(" ").slice(0, counterNameLimit);
     const track = (of: string, unitOf: string | undefined): TrackId =>
       this.#sink.track({
         kind: "counter",
@@ -260,7 +307,3 @@ class AggregationReader {
 }
 
 const drawnPercentiles = [0.5, 0.99] as const;
-
-export function hasBuckets({ kind }: Aggregation): boolean {
-  return kind === "hist" || kind === "lhist" || kind === "quantize";
-}

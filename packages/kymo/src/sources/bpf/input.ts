@@ -18,7 +18,7 @@ import { keyedTrackLimit } from "./tracks.ts";
 export interface InputOptions extends DecoderOptions {
   /** Aggregations become counters on the timeline. */
   readonly drawn: boolean;
-  /** Tables and histograms of the aggregations, at the end. */
+  /** Tables and histograms of the aggregations, at the end; their periods, as they end. */
   onReport?(lines: readonly string[]): void;
 }
 
@@ -51,7 +51,10 @@ export class BpfInput implements ExtraInput {
     this.handle = (source, ts) => decoder.record(source, ts);
     const bpf = new Bpf(context.libc);
     this.#losses = new Losses(bpf, context.sink, request.lossesFd, request.sites);
-    this.#aggregations = new Aggregations(context, request, decoder.values);
+    this.#aggregations = new Aggregations(context, request, decoder.values, {
+      drawn: options.drawn,
+      tell: (lines) => options.onReport?.(lines),
+    });
   }
 
   get events(): number {
@@ -64,7 +67,7 @@ export class BpfInput implements ExtraInput {
   round(ts: Ns): void {
     this.#decoder.round(ts);
     this.#losses.round(ts);
-    if (this.#options.drawn) this.#aggregations.round(ts);
+    this.#aggregations.round(ts);
   }
 
   finish(ts: Ns): void {
@@ -97,7 +100,7 @@ export class BpfInput implements ExtraInput {
         count: unknownMarks,
         message: `begin like a mark and are none: ${JSON.stringify(unknownMark)}; see docs/events-from-any-language.md`,
       });
-    for (const { aggregation, rows } of this.#aggregations.finish(ts, this.#options.drawn))
+    for (const { aggregation, rows } of this.#aggregations.finish(ts))
       this.#options.onReport?.(reportLines(aggregation, rows));
   }
 

@@ -1,4 +1,4 @@
-/** Records that found the ring full, by site: the programs count them in an array map. */
+/** Records that found the ring full, by site: the programs count them in the one value of an array map. */
 import type { Ns, TraceSink } from "@kymo/trace";
 import type { Bpf } from "../../bpf/kernel/bpf.ts";
 import type { Site } from "../../bpf/site.ts";
@@ -12,8 +12,8 @@ export class Losses {
   readonly #sink: TraceSink;
   readonly #fd: number;
   readonly #sites: { readonly id: number; readonly label: string; lost: number }[];
-  readonly #key = new Uint32Array(1);
-  readonly #count = new BigUint64Array(1);
+  readonly #key = new Uint8Array(4);
+  readonly #counts: BigUint64Array;
   #readNs = 0;
 
   constructor(bpf: Pick<Bpf, "lookup">, sink: TraceSink, fd: number, sites: readonly Site[]) {
@@ -21,6 +21,8 @@ export class Losses {
     this.#sink = sink;
     this.#fd = fd;
     this.#sites = sites.map(({ id, label }) => ({ id, label, lost: 0 }));
+    // Without sites the map has room for one all the same.
+    this.#counts = new BigUint64Array(Math.max(1, sites.length));
   }
 
   /** Reads the counts, ten times a second at most. */
@@ -32,15 +34,10 @@ export class Losses {
   read(ts: Ns): void {
     const from = this.#readNs as Ns;
     this.#readNs = ts;
+    if (!this.#bpf.lookup(this.#fd, this.#key, new Uint8Array(this.#counts.buffer))) return;
     const byLabel = new Map<string, number>();
     for (const site of this.#sites) {
-      this.#key[0] = site.id;
-      const found = this.#bpf.lookup(
-        this.#fd,
-        new Uint8Array(this.#key.buffer),
-        new Uint8Array(this.#count.buffer),
-      );
-      const now = found ? Number(this.#count[0]!) : 0;
+      const now = Number(this.#counts[site.id]!);
       if (now <= site.lost) continue;
       byLabel.set(site.label, (byLabel.get(site.label) ?? 0) + now - site.lost);
       site.lost = now;

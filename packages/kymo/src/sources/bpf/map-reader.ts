@@ -86,6 +86,19 @@ export class MapReader {
     }
   }
 
+  /** As forEach, and nothing is left. What programs add in between is lost. @throws BpfError */
+  take(handle: (entry: MapEntry) => void): void {
+    const keys: Uint8Array[] = [];
+    this.forEach((entry) => {
+      keys.push(entry.key.slice());
+      handle(entry);
+    });
+    const nothing = new Uint8Array(this.#stride * this.#copies);
+    for (const key of keys)
+      if (this.#aggregation.map.kind.endsWith("array")) this.#bpf.update(this.#fd, key, nothing);
+      else this.#bpf.delete(this.#fd, key);
+  }
+
   #entry(index: number, handle: (entry: MapEntry) => void): void {
     const key = this.#keys.subarray(index * this.#keyBytes, (index + 1) * this.#keyBytes);
     const total = this.#total(index * this.#stride * this.#copies);

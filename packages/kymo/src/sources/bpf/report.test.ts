@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { bucketOf } from "../../bpf/aggregation.ts";
 import type { Aggregation } from "../../bpf/program.ts";
-import type { AggregationRow } from "./aggregate.ts";
+import type { AggregationRow } from "./aggregation-rows.ts";
 import { percentile } from "./percentile.ts";
 import { reportLines } from "./report.ts";
 
@@ -40,13 +40,13 @@ test("tables have a line for each key", () => {
   expect(reportLines(aggregation("max"), [])).toEqual(["reads: nothing was added"]);
 });
 
-test("a stack in a key keeps its lines, with the value after the last", () => {
+test("a stack in a key is below its line, innermost first", () => {
   expect(
     reportLines(aggregation("count"), [
       row(["\n    read\n    main"], 2n),
       row(["\n    open"], 10n),
     ]),
-  ).toEqual(["reads", "  \n      read\n      main   2", "  \n      open  10"]);
+  ).toEqual(["reads", "   2", "      read", "      main", "  10", "      open"]);
 });
 
 test("histograms show every bucket between the first and the last, drawn to the fullest", () => {

@@ -7,48 +7,93 @@
  */
 import { bucketRange } from "../../bpf/aggregation.ts";
 import type { Aggregation } from "../../bpf/program.ts";
-import { type AggregationRow, average, hasBuckets } from "./aggregate.ts";
+import { type AggregationRow, average, hasBuckets } from "./aggregation-rows.ts";
 import { percentile } from "./percentile.ts";
 
 const barWidth = 40;
 /** Keys shown of one table; the trace has all. */
 const shownRows = 200;
+const shownPeriodRows = 20;
 
 /** Lines, without the newline at the end. An aggregation without entries says so. */
 export function reportLines(aggregation: Aggregation, rows: readonly AggregationRow[]): string[] {
-  const { name, unit, kind } = aggregation;
-  const what = unit === undefined || kind === "count" ? name : `${name} (${unit})`;
+  const { kind } = aggregation;
+  const what = `${titleOf(aggregation)}${aggregation.periods === true ? ", in all" : ""}`;
   if (rows.length === 0) return [`${what}: nothing was added`];
-  const shown = rows.slice(0, shownRows);
-  const more =
-    rows.length > shown.length ? [`  … and ${grouped(rows.length - shown.length)} more keys`] : [];
   if (hasBuckets(aggregation))
-    return shown
-      .flatMap((row) => [
-        `${what}${row.key.length === 0 ? "" : `, ${row.key.join(", ")}`}`,
-        ...histogram(aggregation, row),
-      ])
-      .concat(more);
-  const [only] = shown;
-  if (shown.length === 1 && only?.key.length === 0) return [`${what}: ${valueText(kind, only)}`];
-  return [what, ...table(shown.map((row) => [...row.key, valueText(kind, row)])), ...more];
+    return limited(rows, shownRows, (shown) =>
+      shown.flatMap((row) => [...heading(what, row), ...histogram(aggregation, row)]),
+    );
+  const [only] = rows;
+  if (only?.key.length === 0) return [`${what}: ${valueText(kind, only)}`];
+  return [what, ...limited(rows, shownRows, (shown) => table(kind, shown))];
 }
 
-/** Columns to the left, the last one to the right. A part of several lines (a stack) keeps them. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const lastLine = (text: string): string => text.slice(text.lastIndexOf("\n") + 1);
-  const widths: number[] = [];
-  for (const row of rows)
-    for (const [i, text] of row.entries())
-      widths[i] = Math.max(widths[i] ?? 0, text.includes("\n") ? 0 : text.length);
-  return rows.map((row) => {
-    const value = row.length - 1;
-    const cells = row.map((text, i) =>
-      i === value
-        ? text.padStart(widths[i]!)
-        : text + " ".repeat(Math.max(0, widths[i]! - lastLine(text).length)),
+/** What one period has brought, a histogram on one line. */
+export function periodLines(aggregation: Aggregation, rows: readonly AggregationRow[]): string[] {
+  const { kind, key } = aggregation;
+  const what = titleOf(aggregation);
+  const [only] = rows;
+  if (only === undefined)
+    return [`${what}: ${key.length === 0 && (kind === "count" || kind === "sum") ? 0 : "none"}`];
+  if (hasBuckets(aggregation))
+    return limited(rows, shownPeriodRows, (shown) =>
+      shown.flatMap((row) => {
+        const [first, ...stacks] = heading(what, row);
+        return [`${first}: ${summary(aggregation, row)}`, ...stacks];
+      }),
     );
-    return `  ${cells.join("  ").replace(/\n/g, "\n  ")}`;
+  if (key.length === 0) return [`${what}: ${valueText(kind, only)}`];
+  return [what, ...limited(rows, shownPeriodRows, (shown) => table(kind, shown))];
+}
+
+function titleOf({ name, unit, kind }: Aggregation): string {
+  return unit === undefined || kind === "count" ? name : `${name} (${unit})`;
+}
+
+/** Lines of as many rows as are shown, and how many there are besides. */
+function limited(
+  rows: readonly AggregationRow[],
+  most: number,
+  linesOf: (rows: readonly AggregationRow[]) => string[],
+): string[] {
+  const more = rows.length - most;
+  return [
+    ...linesOf(rows.slice(0, most)),
+    ...(more > 0 ? [`  … and ${grouped(more)} more keys`] : []),
+  ];
+}
+
+/** Parts of a key of several lines (stacks) are below the others. */
+const isStack = (part: string): boolean => part.includes("\n");
+function stackLines(row: AggregationRow): string[] {
+  return row.key.filter(isStack).flatMap((stack) =>
+    stack
+      .trim()
+      .split(/\s*\n\s*/)
+      .map((name) => `      ${name}`),
+  );
+}
+
+function heading(what: string, row: AggregationRow): string[] {
+  const words = row.key.filter((part) => !isStack(part));
+  return [[what, ...words].join(", "), ...stackLines(row)];
+}
+
+/** Columns to the left, the values to the right. */
+function table(kind: Aggregation["kind"], rows: readonly AggregationRow[]): string[] {
+  const cells = rows.map((row) => [
+    ...row.key.filter((part) => !isStack(part)),
+    valueText(kind, row),
+  ]);
+  const widths: number[] = [];
+  for (const row of cells)
+    for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, text.length);
+  return rows.flatMap((row, at) => {
+    const line = cells[at]!.map((text, i, { length }) =>
+      i === length - 1 ? text.padStart(widths[i]!) : text.padEnd(widths[i]!),
+    );
+    return [`  ${line.join("  ")}`, ...stackLines(row)];
   });
 }
 
@@ -66,14 +111,21 @@ function histogram(aggregation: Aggregation, row: AggregationRow): string[] {
   const labels = shown.map((bucket) => rangeText(aggregation, bucket, bound));
   const labelWidth = Math.max(...labels.map(({ length }) => length));
   const countWidth = Math.max(...counts.map((count) => grouped(count).length));
-  const showValue =
-    aggregation.unit === "ns" ? durationText : (value: number) => grouped(Math.round(value));
   return [
     ...shown.map((_, i) =>
       `  ${labels[i]!.padEnd(labelWidth)}  ${grouped(counts[i]!).padStart(countWidth)} ${bar(Number(counts[i]!) / Number(most))}`.trimEnd(),
     ),
-    `  ${grouped(row.count)} in all, ${[0.5, 0.9, 0.99].map((share) => `p${100 * share} ≈ ${showValue(percentile(aggregation, row, share))}`).join(", ")}`,
+    `  ${summary(aggregation, row)}`,
   ];
+}
+
+function summary(aggregation: Aggregation, row: AggregationRow): string {
+  const show =
+    aggregation.unit === "ns" ? durationText : (value: number) => grouped(Math.round(value));
+  const shares = [0.5, 0.9, 0.99].map(
+    (share) => `p${100 * share} ≈ ${show(percentile(aggregation, row, share))}`,
+  );
+  return `${grouped(row.count)} in all, ${shares.join(", ")}`;
 }
 
 type Bound = (value: bigint) => string;

@@ -12,7 +12,7 @@ export interface ProbeRequest {
   readonly aggregations: readonly Aggregation[];
   readonly ringFd: number;
   readonly ringBytes: number;
-  /** Array map of u64 by site. */
+  /** Array map of one value: a u64 for each site. */
   readonly lossesFd: number;
   readonly maps: MapDescriptors;
   /** Instead of sites: every record is of this struct. */
