@@ -109,6 +109,8 @@ export type Site = SiteBase &
         readonly category: string;
         readonly args: readonly SiteArg[];
         readonly flow?: { readonly id: Field; readonly step: "start" | "step" | "end" };
+        /** Begin and end of a function's span: the same number. What is open inside of it ends with it. */
+        readonly call?: number;
       }
     /** From `start` (ns, absolute monotonic) to the record's time, or for `duration` ns. */
     | {

@@ -110,6 +110,34 @@ describe("events", () => {
     ]);
   });
 
+  test("a call that was left ends with the one around it, and an end without a begin ends nothing", () => {
+    const outer: Site = { ...base, kind: "begin", track: thread, name: named("outer"), call: 1 };
+    const inner: Site = { ...outer, id: 1, name: named("inner"), call: 2 };
+    const outerEnd: Site = {
+      ...outer,
+      id: 2,
+      kind: "end",
+      args: [{ key: "ret", value: u64At(16) }],
+    };
+    const innerEnd: Site = { ...outerEnd, id: 3, call: 2 };
+    const at = (site: Site, ts: number) =>
+      probeRecord(site, { tid: 7, ts }, (view) => view.setBigUint64(16, BigInt(ts), true));
+    const { lines } = decode(
+      [outer, inner, outerEnd, innerEnd],
+      [
+        ...[at(outer, 1), at(inner, 2), at(outerEnd, 3)], // inner was left by longjmp
+        ...[at(outer, 4), at(innerEnd, 5), at(outerEnd, 6)], // inner's begin was lost
+        ...[at(outer, 7), at(outer, 8), at(outerEnd, 9), at(outerEnd, 10)], // recursion
+      ],
+    );
+    expect(lines).toEqual([
+      ...["1 begin alice: outer", "2 begin alice: inner", "3 end alice", "3 end alice {ret=3}"],
+      ...["4 begin alice: outer", "6 end alice {ret=6}"],
+      ...["7 begin alice: outer", "8 begin alice: outer", "9 end alice {ret=9}"],
+      "10 end alice {ret=10}",
+    ]);
+  });
+
   test("a counter has a track of its name on the track it belongs to", () => {
     const site: Site = {
       ...base,

@@ -27,6 +27,7 @@ import type { Task } from "../perf/tasks.ts";
 import { type Read, readBig, readExact, readNumber, readTime } from "./fields.ts";
 import { type LateTextSources, LateTexts, processMemory } from "./late-text.ts";
 import { parseMark } from "./mark-text.ts";
+import { OpenCalls } from "./open-calls.ts";
 import type { ProbeRequest } from "./request.ts";
 import { isStackField, StackReader } from "./stack-reader.ts";
 import { isDead, stateLetter } from "./task-states.ts";
@@ -75,6 +76,7 @@ export class BpfDecoder {
   readonly #stacks: StackReader;
   readonly #types = new Map<string, EventTypeId>();
   readonly #sites: DecodedSite[] = [];
+  readonly #calls = new OpenCalls();
   /** Records have no header, and are all of this kind. */
   readonly #foreign: DecodedSite | undefined;
   readonly #timeOf: Read<number> | undefined;
@@ -218,9 +220,11 @@ export class BpfDecoder {
   #named(site: PointSite): Handle {
     const sink = this.#sink;
     const { track, name, category, args, flow } = this.#parts(site);
+    const { call } = site;
     if (site.kind === "begin")
       return (bytes, at, ts) => {
         const on = track(bytes, at);
+        if (call !== undefined) this.#calls.begin(on, call);
         sink.begin(on, ts, name(bytes, at), category, args(bytes, at));
         flow?.(bytes, at, ts);
       };
@@ -235,7 +239,15 @@ export class BpfDecoder {
     const sink = this.#sink;
     const track = this.#tracks.of(site.track, site);
     const args = this.#args(site.args, site);
-    return (bytes, at, ts) => sink.end(track(bytes, at), ts, args(bytes, at));
+    const { call } = site;
+    if (call === undefined)
+      return (bytes, at, ts) => sink.end(track(bytes, at), ts, args(bytes, at));
+    return (bytes, at, ts) => {
+      const on = track(bytes, at);
+      const ending = this.#calls.end(on, call);
+      for (let inner = 1; inner < ending; inner++) sink.end(on, ts, NO_ARGS);
+      if (ending > 0) sink.end(on, ts, args(bytes, at));
+    };
   }
 
   #slice(site: SiteOf<"slice">): Handle {
