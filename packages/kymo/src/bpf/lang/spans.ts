@@ -219,7 +219,6 @@ function emitEnd(
 /** One program for both sides. */
 function sessionSpan(loading: Loading, attach: Attach, schema: EventSchema): Probe {
   const call = callOf(loading, attach);
-  const call = callOf(loading, attach);
   const begunFlag: { local?: Expr & { op: "local" } } = {};
   const plan = planning((begun) => {
     emitBegin(l, begun, call);
@@ -277,7 +276,6 @@ function twoPrograms(
 ): Probe[] {
   const { unit } = loading;
   const calls = unit.registry.hash("kymo_calls", 4, 8);
-  const call = callOf(loading, attach);
   const call = callOf(loading, attach);
   const flag: { local?: number } = {};
   const plan = planning((begun) => {
