@@ -157,7 +157,12 @@ function attachToEvent(
   const fd = openPerfEvent(libc, attr, pid, cpu);
   if (fd < 0) throw new Error(explainPerfError(-fd, what, -1));
   fds.push(fd);
-  check(libc.ioctl(fd, PerfIoctl.setBpf, program), `ioctl(set the program of ${what})`);
+  const set = libc.ioctl(fd, PerfIoctl.setBpf, program);
+  if (set < 0 && errnoName(-set) === "E2BIG")
+    throw new Error(
+      `the kernel has no room for another program at ${what}: 64 are the most; use one handler for several, or a raw tracepoint`,
+    );
+  check(set, `ioctl(set the program of ${what})`);
   check(libc.ioctl(fd, PerfIoctl.enable, 0), `ioctl(enable ${what})`);
 }
 

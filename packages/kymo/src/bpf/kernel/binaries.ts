@@ -35,6 +35,9 @@ export function withBinary<T>(
       missing: name.includes("/")
         ? `there is no file ${name}`
         : `there is no library or program ${name}`,
+      fix: name.includes("/")
+        ? "--pid N finds what that process sees, also in a container"
+        : "give its path, or --pid for what a process has loaded",
       ...(name.includes("/") ? {} : { suggestions: suggestions(name, libraryNames()) }),
     };
   let elf: Elf;
@@ -43,6 +46,7 @@ export function withBinary<T>(
   } catch (error) {
     return {
       missing: `${path} can't be probed: ${error instanceof Error ? error.message : error}`,
+      fix: "name a program or a library: an ELF file; of a script, its interpreter",
     };
   }
   try {

@@ -124,7 +124,9 @@ const perCpuTypes: ReadonlySet<number> = new Set([
 /** @throws RangeError */
 function needRoom(what: string, bytes: Uint8Array | undefined, needed: number): void {
   if (bytes !== undefined && bytes.byteLength < needed)
-    throw new RangeError(`a map's ${what}: it takes ${needed} bytes; there are ${bytes.byteLength}`);
+    throw new RangeError(
+      `a map's ${what}: it takes ${needed} bytes; there are ${bytes.byteLength}`,
+    );
 }
 
 export class Bpf {

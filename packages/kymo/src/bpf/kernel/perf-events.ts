@@ -55,6 +55,7 @@ export function perfEventNamed(name: string, libc: Libc): PerfEventId | Missing 
     return {
       missing: `there is no perf event ${name}`,
       suggestions: suggestions(name, [...software.flat(), ...hardware.flat()]),
+      fix: `software events are ${softwareEvents.slice(0, 5).join(", ")} …; more: kymo probe --list 'perfEvent:*'`,
     };
   if ("missing" in id) return id;
   const attr = { ...id, period: 1_000_000, sampleType: 0, readFormat: 0 };

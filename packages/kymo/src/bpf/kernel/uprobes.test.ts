@@ -94,6 +94,7 @@ fileTest("what is not there is said, with what is near", () => {
   expect(kernel.uprobe(target.path, "worsee", "entry")).toMatchObject({
     missing: `${target.path} has no function worsee`,
     suggestions: expect.arrayContaining(["worse"]),
+    fix: `what there is: kymo probe --list 'uprobe:${target.path}:*'`,
   });
   expect(kernel.uprobe(target.path, "zz*", "entry")).toMatchObject({
     missing: expect.stringContaining("no function of"),
@@ -102,7 +103,9 @@ fileTest("what is not there is said, with what is near", () => {
     missing: expect.stringContaining("was not compiled from a file taget.c"),
     suggestions: ["target.c"],
   });
-  expect(kernel.uprobe("/nowhere", "f", "entry")).toEqual({ missing: "there is no file /nowhere" });
+  expect(kernel.uprobe("/nowhere", "f", "entry")).toMatchObject({
+    missing: "there is no file /nowhere",
+  });
   expect(kernel.uprobe("/etc/passwd", "f", "entry")).toMatchObject({
     missing: expect.stringMatching(/^\/etc\/passwd can't be probed: .*ELF/),
   });

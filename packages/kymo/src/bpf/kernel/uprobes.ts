@@ -196,5 +196,6 @@ function missingFunction(binary: Binary, functions: ElfFunctions, where: string)
       ? `no function of ${binary.path} matches ${where}`
       : `${binary.path} has no function ${where}`,
     suggestions: suggestions(where, names),
+    fix: `what there is: kymo probe --list 'uprobe:${binary.path}:*'`,
   };
 }
