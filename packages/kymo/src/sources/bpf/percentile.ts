@@ -18,7 +18,8 @@ export function percentile(
       // Open ends have no width to speak of.
       if (range.from === -(2n ** 63n)) return Number(range.to);
       if (range.to === 2n ** 63n) return from;
-      return from + ((Number(range.to) - from) * (wanted - below)) / inside;
+      // Whole numbers: the last one of a bucket is one below its end.
+      return from + ((Number(range.to) - 1 - from) * (wanted - below)) / inside;
     }
     below += inside;
   }

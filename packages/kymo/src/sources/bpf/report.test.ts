@@ -82,6 +82,13 @@ test("nanoseconds are shown as times", () => {
   expect(lines.at(-1)).toMatch(/^ {2}3 in all, p50 ≈ 393 µs, /);
 });
 
+test("of buckets of one number, percentiles are exact", () => {
+  const of = aggregation("lhist", { buckets: { from: 0n, to: 8n, width: 1n } });
+  expect(reportLines(of, [bucketRow(of, [0n, 1n, 1n, 1n])]).at(-1)).toBe(
+    "  4 in all, p50 ≈ 1, p90 ≈ 1, p99 ≈ 1",
+  );
+});
+
 test("percentiles of quantize are within an eighth", () => {
   const of = aggregation("quantize");
   const values = Array.from({ length: 1000 }, (_, i) => BigInt((i + 1) * 1000));
