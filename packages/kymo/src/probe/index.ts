@@ -201,8 +201,9 @@ export const kstack = (_frames?: number): Stack => outside("kstack");
 /** The program's stack of now; up to 127 frames. */
 export const ustack = (_frames?: number): Stack => outside("ustack");
 /**
- * Text in the program's memory, up to its NUL and at most `max` bytes (64, up to 4096) with it. Empty when the page is not in
- * memory, as that of a literal nobody has touched; `late`: kymo then reads it itself when it decodes the event.
+ * Text in the program's memory, up to its NUL and at most `max` bytes (64, up to 4096) with it. The page need not be in
+ * memory, as that of a literal nobody has touched: probes of functions wait for it (Linux 6.12), for events of others kymo
+ * reads it a moment later, unless `late` is false. As a key, in a map or compared it is empty then.
  */
 export const str = (
   _address: Untyped,

@@ -184,20 +184,20 @@ export function callBuiltin(
   }
 }
 
-/** str(p, max, { late: true }) */
+/** str(p, max, { late: false }) */
 function lateText(l: Lowering, text: Value, { value, node }: Argument): Value {
   const options = optionsOf(l, "str", value, node, ["late"]);
   const late = options.get("late")?.value;
-  if (late === undefined || (late.kind === "known" && late.value === false)) return text;
-  if (late.kind !== "known" || late.value !== true)
+  if (late === undefined) return text;
+  if (late.kind !== "known" || typeof late.value !== "boolean")
     return fail(l, node, "late is true or false, and known beforehand");
   if (text.kind === "text" && text.from !== "comm" && text.from.memory === "user")
-    return { ...text, late: true };
+    return { ...text, late: late.value };
   return fail(
     l,
     node,
     "only text in the program's memory can be read late",
-    "str(p, 64, { late: true })",
+    "str(p, 64, { late: false })",
   );
 }
 

@@ -67,6 +67,17 @@ export interface SpanPlan {
   begin(node: Node, options: Value): void;
 }
 
+/** Whether a program may wait for a page that is not in memory. */
+export interface Sleeping {
+  /**
+   * Where it is attached, and by what it has done so far: another thread may run there while it sleeps, so that memory of
+   * the CPU's own must not be in use.
+   */
+  allowed: boolean;
+  /** It does. */
+  used: boolean;
+}
+
 export interface Lowering {
   readonly build: Builder;
   readonly session: Session;
@@ -88,6 +99,7 @@ export interface Lowering {
   statement: Node | undefined;
   /** What the handler returns when it ends early. */
   readonly result: bigint;
+  readonly sleeping: Sleeping;
   /** The next piece of scratch memory that this handler has not used yet. */
   nextScratch(): number;
 

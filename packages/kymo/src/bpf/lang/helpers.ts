@@ -16,6 +16,7 @@ export const helper = {
   readUserText: 114,
   readKernelText: 115,
   taskBtf: 158,
+  copyUser: 148,
   attachCookie: 174,
 } as const;
 

@@ -25,6 +25,7 @@ import type { Session } from "./session.ts";
 import { bindPattern, inScope, lowerStatements } from "./statements.ts";
 import { children, isFunction, type Node } from "./syntax.ts";
 import { asText } from "./text.ts";
+import { sleepingTextRead } from "./user-memory.ts";
 import { bool, known, nothing, type Value, word } from "./values.ts";
 import { knownInteger, toWord } from "./words.ts";
 
@@ -60,6 +61,11 @@ export function newLowering(
   const build = new Builder();
   const result = options.result ?? 0n;
   let scratch = 0;
+  const sleeping = {
+    allowed:
+      options.schema?.target.kind === "uprobe" && unit.kernel.callable?.(sleepingTextRead) === true,
+    used: false,
+  };
   const returns: Returns = {
     ends: true,
     return(value) {
@@ -81,7 +87,11 @@ export function newLowering(
     loops: 0,
     result,
     statement: undefined,
-    nextScratch: () => scratch++,
+    sleeping,
+    nextScratch: () => {
+      sleeping.allowed = false;
+      return scratch++;
+    },
     expression: (node) => lowerExpression(l, node),
     statements: (list) => lowerStatements(l, list),
     inline: (record, args, node, scope) => inline(l, record, args, node, scope),

@@ -45,7 +45,7 @@ export function probe(loading: Loading, attach: Attach, l: Lowering, target: Att
   const handler = finish(l, l.label.replaceAll(/[^\w]+/g, "_"), loading.files);
   return {
     label: l.label,
-    target,
+    target: l.sleeping.used && target.kind === "uprobe" ? { ...target, sleepable: true } : target,
     handler:
       loading.pid === undefined || !seesAllProcesses.has(target.kind)
         ? handler

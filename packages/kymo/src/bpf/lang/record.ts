@@ -1,16 +1,17 @@
 /** Fields of records: what a value becomes in the ring, and how its bytes are written there. */
-import type { Expr, IntType } from "../ir.ts";
-import { u8, u16, u64 } from "../ir.ts";
+import type { Expr, IntType, MemoryKind } from "../ir.ts";
+import { u8, u16 } from "../ir.ts";
 import { type Field, recordHeaderBytes, type Value as SiteValue } from "../site.ts";
 import { addressBytes, type HeldAddress, holdAddress } from "./addresses.ts";
-import { compare, constant, plus } from "./builder.ts";
+import { constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { storeStack } from "./data.ts";
 import { helper } from "./helpers.ts";
 import { readPlace } from "./memory.ts";
 import type { Node } from "./syntax.ts";
 import { asText, holdText, type TextLike, textBytes, writeText } from "./text.ts";
-import { type Choice, describe, type Value } from "./values.ts";
+import { readUserBytes, readUserTextAgain, readUserTextNowOrLater } from "./user-memory.ts";
+import { type Choice, describe, type Text, type Value } from "./values.ts";
 import { knownInteger, toWord } from "./words.ts";
 
 /** A field to be placed. Everything but reading memory into it is evaluated before. */
@@ -19,6 +20,8 @@ export interface Part {
   readonly align: number;
   field(offset: number): Field;
   write(to: Expr, offset: number): void;
+  /** By a later program: what could not be read when it was written. */
+  readAgain?(l: Lowering, to: Expr, offset: number): void;
 }
 /** A value in a record: a part of it, or known without. */
 export type Encoded = { readonly part: Part } | { readonly value: SiteValue };
@@ -103,14 +106,18 @@ export function encode(l: Lowering, value: Value, node: Node): Encoded {
     }
     case "bytes": {
       const address = l.build.keep(value.address);
-      const read = value.memory === "user" ? helper.readUser : helper.readKernel;
       return {
         part: {
           bytes: value.bytes,
           align: 1,
           field: (offset) => ({ type: "bytes", offset, bytes: value.bytes }),
-          write: (to, offset) =>
-            l.build.eval(l.build.call(read, plus(to, offset), constant(value.bytes), address)),
+          write: (to, offset) => {
+            if (value.memory === "user") readUserBytes(l, plus(to, offset), value.bytes, address);
+            else {
+              const bytes = constant(value.bytes);
+              l.build.eval(l.build.call(helper.readKernel, plus(to, offset), bytes, address));
+            }
+          },
         },
       };
     }
@@ -139,8 +146,8 @@ export function encodeText(l: Lowering, text: TextLike): Encoded {
   if (chosen !== undefined) return { part: choicePart(l, chosen) };
   const held = holdText(l, text);
   const bytes = textBytes(held);
-  if (held.kind === "text" && held.late === true && held.from !== "comm")
-    return { part: latePart(l, held, held.from.address) };
+  if (held.kind === "text" && held.from !== "comm" && mayBeLate(l, held, held.from.memory))
+    return { part: latePart(l, bytes, held.from.address) };
   return {
     part: {
       bytes,
@@ -152,10 +159,16 @@ export function encodeText(l: Lowering, text: TextLike): Encoded {
   };
 }
 
+/** Unless the program can wait for it, or has said that it need not be read. */
+function mayBeLate(l: Lowering, text: Text, memory: MemoryKind): boolean {
+  return memory === "user" && text.late !== false && !l.sleeping.allowed;
+}
+
 /** The text and, behind it, where it is to be read when it could not be: its page was not in memory. */
-function latePart(l: Lowering, text: TextLike, address: Expr): Part {
-  const { build } = l;
-  const bytes = Math.ceil(textBytes(text) / 8) * 8;
+function latePart(l: Lowering, most: number, address: Expr): Part {
+  const bytes = Math.ceil(most / 8) * 8;
+  const room = constant(most);
+  const late = (to: Expr, offset: number) => ({ to, offset: offset + bytes });
   return {
     bytes: bytes + 8,
     align: 8,
@@ -165,13 +178,9 @@ function latePart(l: Lowering, text: TextLike, address: Expr): Part {
       bytes,
       late: { type: "uint", offset: offset + bytes, bytes: 8 },
     }),
-    write: (to, offset) => {
-      const room = constant(Math.min(bytes, textBytes(text)));
-      const read = build.keep(build.call(helper.readUserText, plus(to, offset), room, address));
-      const failed = compare("<", read, constant(0), true);
-      const later: Expr = { op: "select", condition: failed, then: address, else: constant(0) };
-      build.store(u64, to, offset + bytes, later);
-    },
+    write: (to, offset) =>
+      readUserTextNowOrLater(l, plus(to, offset), room, address, late(to, offset)),
+    readAgain: (after, to, offset) => readUserTextAgain(after, to, offset, room, late(to, offset)),
   };
 }
 

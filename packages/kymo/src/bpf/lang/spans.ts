@@ -464,7 +464,10 @@ function emitKept(l: Lowering, kept: Kept, exit: EventSchema): void {
     bytes,
     align: 8,
     field: (offset) => ({ type: "uint", offset, bytes: 8 }),
-    write: (to, offset) => copyMemory(l, plus(to, offset), value, bytes),
+    write: (to, offset) => {
+      copyMemory(l, plus(to, offset), value, bytes);
+      for (const [part, at] of offsets) part.readAgain?.(l, to, offset + at);
+    },
   };
   const startAt = emission.addPart(copy);
   const more = endArgs(l, begun, emission, eventOf(exit, "result"));

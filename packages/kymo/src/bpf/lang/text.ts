@@ -6,6 +6,7 @@ import { textLimit } from "./data-type.ts";
 import { helper } from "./helpers.ts";
 import { readPlace } from "./memory.ts";
 import type { Node } from "./syntax.ts";
+import { readUserText } from "./user-memory.ts";
 import {
   bool,
   type Choice,
@@ -125,8 +126,8 @@ export function writeText(
         return;
       }
       const { memory, address } = text.from;
-      const read = memory === "user" ? helper.readUserText : helper.readKernelText;
-      build.eval(build.call(read, plus(to, offset), room, address));
+      if (memory === "user") readUserText(l, plus(to, offset), room, address);
+      else build.eval(build.call(helper.readKernelText, plus(to, offset), room, address));
     }
   }
 }

@@ -51,8 +51,8 @@ export interface Text {
   readonly kind: "text";
   readonly from: { readonly memory: MemoryKind; readonly address: Expr } | "comm";
   readonly bytes: number;
-  /** Records have the address with it: it may have to be read when they are decoded. */
-  readonly late?: true;
+  /** false: it is not read when its record is decoded, where the program could not. */
+  readonly late?: boolean;
 }
 /** One of some known texts. */
 export interface Choice {
