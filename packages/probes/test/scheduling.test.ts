@@ -67,13 +67,16 @@ describe("futex", () => {
       `#include <pthread.h>
        #include <unistd.h>
        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-       static void *wait_for_it(void *p) { pthread_mutex_lock(&lock); pthread_mutex_unlock(&lock); return 0; }
+       static volatile int there;
+       static void *wait_for_it(void *p) { there = 1; pthread_mutex_lock(&lock); pthread_mutex_unlock(&lock); return 0; }
        int main(void) {
          for (int i = 0; i < 10; i++) {
            pthread_t t;
            pthread_mutex_lock(&lock);
+           there = 0;
            pthread_create(&t, 0, wait_for_it, 0);
-           usleep(30000);
+           while (!there) usleep(1000);
+           usleep(60000);
            pthread_mutex_unlock(&lock);
            pthread_join(t, 0);
          }
