@@ -23,15 +23,20 @@ const post = (message: FromWorker): void => port.postMessage(message);
 interface Orders {
   stop(reason: StoppedBy): void;
   costs(message: Extract<ToWorker, { readonly costs: unknown }>): void;
+  version(message: Extract<ToWorker, { readonly version: number }>): void;
+  tell(message: string): void;
 }
-const orders: Orders = { stop() {}, costs() {} };
+const orders: Orders = { stop() {}, costs() {}, version() {}, tell() {} };
 
 // The request may be long in coming: what it will need is loaded meanwhile.
 loadLibc().catch(() => {}); // said when it is needed
 port.on("message", (message: ToWorker) => {
   if (message.type === "start") void run(message.request);
   else if (message.type === "stop") orders.stop(message.reason);
-  else if (message.type === "leave") process.exit(); // of this thread
+  else if (message.type === "leave")
+    process.exit(); // of this thread
+  else if (message.type === "tell") orders.tell(message.message);
+  else if ("version" in message) orders.version(message);
   else orders.costs(message);
 });
 
@@ -103,12 +108,21 @@ async function record(request: CaptureRequest): Promise<void> {
             probes: request.probes,
             drawn: output !== undefined,
             live: request.feed !== undefined,
+            replaceable: request.replaceable,
           },
           side,
           request.printing ? { ...hooks, ...printTo(lines) } : hooks,
         );
   const capture = probes ?? (await perf.start(request.perf, side, hooks));
   orders.costs = ({ costs }) => probes?.cost(nowNs, costs);
+  orders.tell = (message) => probes?.tell(nowNs, message);
+  orders.version = (message) => {
+    const { version } = message;
+    if (probes !== undefined)
+      void versionDone(probes, message).then((refused) =>
+        post({ type: "version", version, ...(refused === undefined ? {} : { refused }) }),
+      );
+  };
   const timer =
     request.seconds === Infinity
       ? undefined
@@ -137,6 +151,22 @@ function printTo(lines: LineOutput): Pick<BpfHooks, "onPrint" | "onReport"> {
     onPrint: (_, text) => lines.line(text),
     onReport: (report) => lines.line(report.join("\n")),
   };
+}
+
+/** @returns words when it could not be done */
+async function versionDone(
+  probes: BpfCapture,
+  message: Extract<ToWorker, { readonly version: number }>,
+): Promise<string | undefined> {
+  try {
+    if (message.type === "add") probes.add(message.version, message.probes);
+    else if (message.type === "retire") await probes.retire(message.version);
+    else probes.discard(message.version);
+    return undefined;
+  } catch (error) {
+    if (error instanceof AttachError) return error.message;
+    throw error;
+  }
 }
 
 /** The main thread attached the probes and detaches them: what they still write is in the ring then. */

@@ -15,6 +15,8 @@ export interface CaptureRequest {
   readonly metadata: readonly (readonly [string, string])[];
   /** A loaded probe session, about to be attached. */
   readonly probes?: ProbeRequest;
+  /** Other versions of them may follow. */
+  readonly replaceable: boolean;
   /** Lines that probes print, and their aggregations, go to standard output. */
   readonly printing: boolean;
   /** To a live view (live/serve-live.ts), which sees what is written. */
@@ -34,6 +36,8 @@ export type FromWorker =
   /** Nothing can be missed from here on. */
   | { readonly type: "ready"; readonly notes: readonly string[] }
   | ({ readonly type: "progress" } & Progress)
+  /** What was asked for a version of the probes is done; `refused` says why not. */
+  | { readonly type: "version"; readonly version: number; readonly refused?: string }
   /** The recording is about to end: the probes are to be detached now, and `detached` to be answered. */
   | { readonly type: "stopping" }
   /** The worker has stopped by itself or was told to; the file is closed. `message` says why, if it isn't plain. */
@@ -55,6 +59,12 @@ export type ToWorker =
   | { readonly type: "leave" }
   /** Stop, drain and close the file. */
   | { readonly type: "stop"; readonly reason: "asked" | "target-ended" }
+  /** Another version of the probes, about to be attached. The first one, of the request, is version 0. */
+  | { readonly type: "add"; readonly version: number; readonly probes: ProbeRequest }
+  /** That version is detached: drain what it has left. Or it never ran. */
+  | { readonly type: "retire" | "discard"; readonly version: number }
+  /** For the trace and who watches it. */
+  | { readonly type: "tell"; readonly message: string }
   /** What the probes have cost so far. */
   | { readonly type: "costs"; readonly costs: readonly ProbeCost[] }
   /** No probe runs any more. */

@@ -29,6 +29,8 @@ export interface ProbeInput {
 export interface ProbeSession {
   /** The files, for the trace's metadata. */
   readonly sources: readonly string[];
+  /** Those, and what they import of their own. */
+  readonly files: readonly string[];
   /** What could not be had here. */
   readonly notes: readonly string[];
   readonly request: ProbeRequest;
@@ -130,6 +132,7 @@ export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession>
     const costs = (): readonly ProbeCost[] => (input.measure ? session.stats() : []);
     return {
       sources: Array.isArray(input.files) ? (input.files as readonly string[]) : ["-e"],
+      files: "code" in input.files ? [] : [...input.files, ...set.files.map(({ path }) => path)],
       notes: set.notes,
       request: {
         sites: set.sites,

@@ -4,14 +4,16 @@ import { hostname, machine, release } from "node:os";
 import { type MessagePort, Worker } from "node:worker_threads";
 import { UserError } from "../cli/command.ts";
 import { readTask } from "../linux/proc.ts";
-import type { ProbeCost } from "../sources/bpf/request.ts";
+import type { ProbeCost, ProbeRequest } from "../sources/bpf/request.ts";
 import type { PerfOptions } from "../sources/perf/options.ts";
 import type { CaptureRequest, FromWorker, StoppedBy, ToWorker } from "./messages.ts";
 import { type Prepared, prepareProbes } from "./prepare.ts";
-import type { ProbeInput, ProbeSession } from "./probes.ts";
+import type { ProbeInput } from "./probes.ts";
 import { ProgressLine, summaryLine } from "./progress.ts";
+import { type ProbeDrain, RunningProbes } from "./running-probes.ts";
 import { probeName } from "./shipped.ts";
 import { exitStatus, findCommandProblem, launch, type Target } from "./target.ts";
+import { ProbeWatch, type WatchHooks } from "./watch.ts";
 
 export interface RecordOptions {
   /** undefined: nothing is written, the probes' events are printed. */
@@ -27,6 +29,8 @@ export interface RecordOptions {
   readonly version: string;
   readonly perf: Omit<PerfOptions, "pid" | "launched">;
   readonly probes?: ProbeInput | undefined;
+  /** Saved probe files take over while the recording runs. */
+  readonly watch?: boolean;
   /** Events that programs mark themselves, without a library. */
   readonly marks?: boolean;
   /** Requests to disks, by a shipped probe. */
@@ -65,25 +69,29 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
   // Its modules load while the probes are compiled.
   const session = new CaptureSession(options.quiet || options.file === undefined);
   let target: Target | undefined;
-  let probes: ProbeSession | undefined;
+  let probes: RunningProbes | undefined;
+  let watch: ProbeWatch | undefined;
   try {
     target = program === undefined ? undefined : await launch(options.command);
     const prepared = await prepareProbes({
       ...options,
       target: target?.pid ?? options.pid,
     });
-    probes = prepared.session;
-    for (const note of [...prepared.notes, ...(probes?.notes ?? [])]) say(`note: ${note}`);
+    const first = prepared.session;
+    probes = first === undefined ? undefined : new RunningProbes(first, session);
+    for (const note of [...prepared.notes, ...(first?.notes ?? [])]) say(`note: ${note}`);
     session.start(captureRequest(options, target, prepared), () => probes?.end() ?? []);
     const notes = await session.ready;
     for (const note of notes) say(`note: ${note}`);
     try {
-      probes?.begin((costs) => session.costs(costs));
+      probes?.begin();
     } catch (error) {
       await session.close();
       removeEmpty(options.file);
       throw error;
     }
+    if (options.watch && options.probes && first && probes)
+      watch = new ProbeWatch(options.probes, first, probes, watchWords(say, session));
     target?.release();
     void target?.exited.then(() => session.stop("target-ended"));
     let asked: NodeJS.Signals | undefined;
@@ -102,10 +110,38 @@ export async function record(options: RecordOptions): Promise<RecordResult> {
     if (target?.running) target.abandon();
     throw error;
   } finally {
+    watch?.close();
     probes?.close();
     void session.close();
     signals.close();
   }
+}
+
+/** A version that fails is told where the user looks: on the terminal, and in the page and the trace. */
+function watchWords(say: (text: string) => void, session: CaptureSession): WatchHooks {
+  return {
+    replaced: ({ notes }, ms) => {
+      for (const note of notes) say(`note: ${note}`);
+      say(`probes: the new version runs (${Math.round(ms)} ms after it was saved)`);
+    },
+    failed: ({ message, fix }) => {
+      const kept = "the version before it runs on";
+      const why = fix === undefined ? message : `${message}\n  fix: ${fix}`;
+      process.stderr.write(`${why}\nprobes: not replaced; ${kept}\n`);
+      session.tell(`${withoutSource(message)}; ${kept}`);
+    },
+    broken: (error) => {
+      throw error;
+    },
+  };
+}
+
+/** Words in a line: without the lines of source that stand below them. */
+function withoutSource(message: string): string {
+  return message
+    .split("\n")
+    .filter((line) => !line.startsWith("  "))
+    .join("; ");
 }
 
 /** A recording that could not begin leaves no file that looks as if it had. */
@@ -160,6 +196,7 @@ function captureRequest(
     perf: { ...perf, pid, launched: target !== undefined },
     metadata,
     printing: probes !== undefined && !options.quiet,
+    replaceable: options.watch === true,
     ...(probes === undefined ? {} : { probes: probes.request }),
     ...(options.feed === undefined ? {} : { feed: options.feed }),
   };
@@ -190,12 +227,15 @@ class StopSignals {
 }
 
 /** The capture worker, as promises. */
-class CaptureSession {
+class CaptureSession implements ProbeDrain {
   /** Resolves with the notes once nothing can be missed. */
   readonly ready: Promise<readonly string[]>;
   readonly stopped: Promise<Stopped>;
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
+  /** Who waits for what was asked for a version of the probes; resolved with words when it can't be done. */
+  readonly #asked = new Map<number, (refused: string | undefined) => void>();
+  #ended = false;
   /** Detaches the probes. @returns what they have cost. */
   #detach: () => readonly ProbeCost[] = () => [];
 
@@ -222,16 +262,23 @@ class CaptureSession {
     this.#worker.on("message", (message: FromWorker) => {
       if (message.type === "ready") onReady(message.notes);
       else if (message.type === "progress") line.update(message);
+      else if (message.type === "version") this.#answer(message.version, message.refused);
       else {
         line.clear();
-        if (message.type === "stopped") onStopped(message);
-        else if (message.type === "failed") onFailure(new UserError(message.message, message.fix));
+        if (message.type === "stopped") {
+          this.#end();
+          onStopped(message);
+        } else if (message.type === "failed")
+          onFailure(new UserError(message.message, message.fix));
         else this.#post({ type: "detached", costs: this.#detach() });
       }
     });
     this.#worker.once("error", onFailure);
     this.#exited = new Promise((resolve) => this.#worker.once("exit", () => resolve()));
-    void this.#exited.then(() => onFailure(new Error("the capture worker ended by itself")));
+    void this.#exited.then(() => {
+      this.#end();
+      onFailure(new Error("the capture worker ended by itself"));
+    });
   }
 
   start(request: CaptureRequest, detach: () => readonly ProbeCost[]): void {
@@ -248,6 +295,43 @@ class CaptureSession {
 
   costs(costs: readonly ProbeCost[]): void {
     this.#post({ type: "costs", costs });
+  }
+
+  async add(version: number, probes: ProbeRequest): Promise<void> {
+    const refused = await this.#ask({ type: "add", version, probes });
+    if (refused !== undefined) throw new UserError(refused);
+  }
+
+  async retire(version: number): Promise<void> {
+    await this.#ask({ type: "retire", version });
+  }
+
+  async discard(version: number): Promise<void> {
+    await this.#ask({ type: "discard", version });
+  }
+
+  /** For the trace and who watches it. */
+  tell(message: string): void {
+    this.#post({ type: "tell", message });
+  }
+
+  #ask(message: Extract<ToWorker, { readonly version: number }>): Promise<string | undefined> {
+    if (this.#ended) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.#asked.set(message.version, resolve);
+      this.#post(message);
+    });
+  }
+
+  #answer(version: number, refused: string | undefined): void {
+    this.#asked.get(version)?.(refused);
+    this.#asked.delete(version);
+  }
+
+  /** Nobody answers any more. */
+  #end(): void {
+    this.#ended = true;
+    for (const version of this.#asked.keys()) this.#answer(version, undefined);
   }
 
   /**

@@ -19,6 +19,7 @@ const flags = {
   },
   ...liveFlags,
   open: { type: "boolean", help: "with --live: open its link in a browser" },
+  watch: { type: "boolean", short: "w", help: "when a FILE is saved, its new version takes over" },
   duration: { type: "number", short: "d", value: "SECS", help: "stop after so many seconds" },
   pid: {
     type: "number",
@@ -44,6 +45,9 @@ event is a line on standard output, and aggregations are printed at the end; wit
 print() and aggregations are printed. Ends with the command, after -d seconds, or on Ctrl-C. With --live the events are
 on a page, too, whose link is printed; it shows them within a second, and is served until another Ctrl-C.
 
+With --watch, saving a FILE (or what it imports of its own) lets its new version take over: attached before the old one is
+detached, so that no event is missed. A version that fails changes nothing; its error is told here and on the page.
+
 Flags:
 ${helpFlags(flags)}
 
@@ -55,7 +59,7 @@ A FILE may be the name of a probe that ships with kymo:
 Examples:
   sudo kymo probe -e 'syscall("openat", (e) => instant({ name: str(e.filename) }))' -- ls
   sudo kymo probe slow-reads.probe.ts -o slow.pftrace -d 10
-  sudo kymo probe slow-reads.probe.ts --live
+  sudo kymo probe slow-reads.probe.ts --live --watch
   sudo kymo probe opensnoop -- git status
   sudo kymo probe --list 'tracepoint:sched:*'`,
   run,
@@ -77,6 +81,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const pid = values.pid === undefined ? undefined : positiveInteger("--pid", values.pid);
   if (pid !== undefined && rest !== undefined)
     throw new UsageError("--pid and a command: probe one or the other");
+  if (values.watch && "code" in files) throw new UsageError("--watch watches files; -e has none");
   const bufferMb = inRange("--buffer-mb", values["buffer-mb"], 0.0625, 1024);
   const probes = {
     files,
@@ -112,6 +117,7 @@ async function run(argv: readonly string[]): Promise<number> {
       bufferMb: 1,
     },
     probes,
+    watch: values.watch === true,
   };
   if (view === undefined) return (await record(options)).status;
   const { recordLive } = await import("../../live/record-live.ts");

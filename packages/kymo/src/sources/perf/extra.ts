@@ -51,12 +51,29 @@ export interface ExtraInput extends MergeInput {
 
 export interface ExtraInputs {
   add<Input extends ExtraInput>(make: (context: CaptureContext) => Input): Input;
+  /** Nothing is written to its ring any more: once it is drained, the input is finished and given back. */
+  retire(input: ExtraInput): Promise<void>;
+  /** Gives it back as it is, without its end. */
+  discard(input: ExtraInput): void;
+}
+
+/** A program that was running while it was detached may write so much later. */
+const straggleNs = 20_000_000;
+
+interface Retiring {
+  readonly input: ExtraInput;
+  /** Of the first round since. */
+  sinceNs: number | undefined;
+  readonly done: () => void;
 }
 
 export class ExtraInputList implements ExtraInputs {
   readonly #context: CaptureContext;
   readonly #merger: TimeMerger;
-  readonly #inputs: ExtraInput[] = [];
+  #inputs: ExtraInput[] = [];
+  #retiring: Retiring[] = [];
+  /** Of inputs that are gone. */
+  readonly #gone = { events: 0, lost: 0 };
   #closed = false;
 
   constructor(context: CaptureContext, merger: TimeMerger) {
@@ -71,14 +88,30 @@ export class ExtraInputList implements ExtraInputs {
     return input;
   }
 
+  retire(input: ExtraInput): Promise<void> {
+    return new Promise((done) => {
+      if (this.#closed || !this.#inputs.includes(input)) done();
+      else this.#retiring.push({ input, sinceNs: undefined, done });
+    });
+  }
+
+  discard(input: ExtraInput): void {
+    if (this.#closed || !this.#inputs.includes(input)) return;
+    this.#inputs = this.#inputs.filter((other) => other !== input);
+    this.#gone.events += input.events;
+    this.#gone.lost += input.lost;
+    this.#merger.remove(input);
+    input.close();
+  }
+
   get rings(): readonly ExtraRing[] {
     return this.#inputs.map(({ source }) => source);
   }
   get events(): number {
-    return this.#inputs.reduce((sum, { events }) => sum + events, 0);
+    return this.#inputs.reduce((sum, { events }) => sum + events, this.#gone.events);
   }
   get lost(): number {
-    return this.#inputs.reduce((sum, { lost }) => sum + lost, 0);
+    return this.#inputs.reduce((sum, { lost }) => sum + lost, this.#gone.lost);
   }
   get blocked(): boolean {
     return this.#inputs.some(({ source }) => source.blocked);
@@ -86,7 +119,23 @@ export class ExtraInputList implements ExtraInputs {
 
   round(ts: Ns): void {
     for (const input of this.#inputs) input.round(ts);
+    if (this.#retiring.length === 0) return;
+    const [drained, rest]: [Retiring[], Retiring[]] = [[], []];
+    for (const one of this.#retiring) (this.#isDrained(one, ts) ? drained : rest).push(one);
+    this.#retiring = rest;
+    for (const { input, done } of drained) {
+      input.finish(ts);
+      this.discard(input);
+      done();
+    }
   }
+
+  #isDrained(retiring: Retiring, ts: Ns): boolean {
+    retiring.sinceNs ??= ts;
+    const { source } = retiring.input;
+    return ts - retiring.sinceNs >= straggleNs && source.fill === 0;
+  }
+
   finish(ts: Ns): void {
     for (const input of this.#inputs) input.finish(ts);
   }
@@ -98,5 +147,6 @@ export class ExtraInputList implements ExtraInputs {
       this.#merger.remove(input);
       input.close();
     }
+    for (const { done } of this.#retiring.splice(0)) done();
   }
 }
