@@ -20,6 +20,11 @@ export function shippedProbe(name: string): string | undefined {
   return existsSync(file) ? file : undefined;
 }
 
+/** The file that the user means: as named, or else the shipped probe of that name. */
+export function probeFile(name: string): string {
+  return existsSync(name) ? name : (shippedProbe(name) ?? name);
+}
+
 /** What a probe file is called in words: a shipped one by its name, any other by its path. */
 export function probeName(file: string): string {
   const name = path.basename(file, ".ts");

@@ -1,7 +1,6 @@
-import { existsSync } from "node:fs";
 import { dumpPrograms, ringBytes } from "../../record/probes.ts";
 import { record } from "../../record/record.ts";
-import { shippedProbe, shippedProbes } from "../../record/shipped.ts";
+import { probeFile, shippedProbes } from "../../record/shipped.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
 import { liveFlags, viewOf } from "../live-flags.ts";
@@ -176,7 +175,7 @@ function sources(
   const end = positionals.findIndex((name, i) => i > 0 && !isProbe(name));
   const files = end < 0 ? positionals : positionals.slice(0, end);
   return {
-    files: files.map((name) => (existsSync(name) ? name : (shippedProbe(name) ?? name))),
+    files: files.map(probeFile),
     args: end < 0 ? [] : positionals.slice(end),
   };
 }

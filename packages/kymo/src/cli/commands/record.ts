@@ -1,6 +1,7 @@
 import { cpus } from "node:os";
 import { ringBytes } from "../../record/probes.ts";
 import { record } from "../../record/record.ts";
+import { probeFile } from "../../record/shipped.ts";
 import { defaultBufferMb } from "../../sources/perf/options.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError } from "../command.ts";
@@ -41,7 +42,7 @@ const flags = {
     type: "string",
     many: true,
     value: "FILE",
-    help: "run the handlers of a probe file, too; may be given more than once",
+    help: "run a probe file, or a shipped probe by name, too; may be given more than once",
   },
   "no-sched": { type: "boolean", help: "leave out scheduling" },
   "no-syscalls": { type: "boolean", help: "leave out system calls" },
@@ -123,7 +124,11 @@ async function run(argv: readonly string[]): Promise<number> {
       values.probe.length === 0
         ? undefined
         : // One ring for all CPUs.
-          { files: values.probe, measure: true, ringBytes: ringBytes(bufferMb * cpuCount) },
+          {
+            files: values.probe.map(probeFile),
+            measure: true,
+            ringBytes: ringBytes(bufferMb * cpuCount),
+          },
   };
   if (view !== undefined) {
     const { recordLive } = await import("../../live/record-live.ts");
