@@ -10,6 +10,7 @@ import type { EventTypeId, Ns, TraceSink, TrackId } from "@kymo/trace";
 import { bucketRange } from "../../bpf/aggregation.ts";
 import { Bpf } from "../../bpf/kernel/bpf.ts";
 import type { Aggregation } from "../../bpf/program.ts";
+import { printable } from "../../cli/printable.ts";
 import { recordBytes } from "../../linux/perf-ring.ts";
 import { possibleCpus } from "../../linux/proc.ts";
 import type { CaptureContext } from "../perf/extra.ts";
@@ -25,6 +26,7 @@ import { type MapEntry, MapReader } from "./map-reader.ts";
 import { percentile } from "./percentile.ts";
 import { periodLines } from "./report.ts";
 import type { ProbeRequest } from "./request.ts";
+import { isStackField } from "./stack-reader.ts";
 import type { Values } from "./values.ts";
 
 /** Keys of one aggregation that get counters on the timeline: the largest ones at the time they appear. */
@@ -175,7 +177,8 @@ class AggregationReader {
     const pid = aggregation.pid === undefined ? () => 0 : readNumber(aggregation.pid);
     this.#keyParts = aggregation.key.map((field) => {
       const text = values.text(field, pid);
-      return () => text(record, 0);
+      // A part of several lines is a stack.
+      return isStackField(field) ? () => text(record, 0) : () => printable(text(record, 0));
     });
   }
 

@@ -281,6 +281,27 @@ describe("events", () => {
     expect(lines).toEqual(["1 packet leader {len=60,from=10.0.0.1,to=fe80::1}"]);
   });
 
+  test("what is printed can't act on the terminal; the trace has it as it is", () => {
+    const site: Site = {
+      ...base,
+      kind: "print",
+      pieces: ["says\n", "!"],
+      values: [{ type: "text", offset: 16, bytes: 16 }],
+      pid: u32At(32),
+    };
+    const { lines, printed } = decode(
+      [site],
+      [
+        probeRecord(site, { tid: 7, ts: 1 }, (view, bytes) => {
+          bytes.set(Buffer.from("\u001b[31mre\nd\u0007\0"), 16);
+          view.setUint32(32, 5, true);
+        }),
+      ],
+    );
+    expect(printed).toEqual(["says\n\ufffd[31mre\ufffdd\ufffd!"]);
+    expect(lines.join()).toContain("says\n\u001b[31mre\nd\u0007!");
+  });
+
   test("a printed line is a log line of the trace, too", () => {
     const site: Site = {
       ...base,

@@ -21,6 +21,7 @@ import {
   type Site,
   type SiteArg,
 } from "../../bpf/site.ts";
+import { printable } from "../../cli/printable.ts";
 import type { RecordBytes, RecordSource } from "../../linux/perf-ring.ts";
 import type { CaptureContext } from "../perf/extra.ts";
 import type { Task } from "../perf/tasks.ts";
@@ -448,11 +449,21 @@ export class BpfDecoder {
     const track = this.#tracks.of({ kind: "thread" }, site);
     const values = site.values.map((value) => this.values.text(value, pid));
     const { pieces } = site;
+    // Lines of stacks stay lines; those of texts from elsewhere are nobody's.
+    const shown = site.values.map((value) =>
+      isStackField(value) ? (text: string) => text : printable,
+    );
     const logged = this.#options.logged !== false;
     return (bytes, at, ts) => {
       let text = pieces[0] ?? "";
-      for (const [i, value] of values.entries()) text += value(bytes, at) + (pieces[i + 1] ?? "");
-      this.#options.onPrint?.(ts, text);
+      let line = text;
+      for (const [i, value] of values.entries()) {
+        const word = value(bytes, at);
+        const piece = pieces[i + 1] ?? "";
+        text += word + piece;
+        line += shown[i]!(word) + piece;
+      }
+      this.#options.onPrint?.(ts, line);
       if (logged) this.#sink.log(track(bytes, at), ts, "info", this.#sink.string(text));
     };
   }
