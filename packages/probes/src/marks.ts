@@ -48,7 +48,6 @@ const zero = -1000;
 const category = "mark";
 const nameBytes = 64;
 const wordsBytes = 128;
-const late = { late: true };
 
 const target = targetPid();
 /** Processes of the recorded tree; a process that left it by losing its parent stays. */
@@ -86,10 +85,10 @@ anySyscall((e) => {
     const mode = i32(e.arg2);
     if (mode === event) {
       if (!recorded()) return;
-      if (what === start) return beginSlice({ name: str(e.arg1, nameBytes, late), category });
+      if (what === start) return beginSlice({ name: str(e.arg1, nameBytes), category });
       if (what === stop) return endSlice();
-      if (what === point) return instant({ name: str(e.arg1, nameBytes, late), category });
-      if (what <= zero) return counter({ name: str(e.arg1, nameBytes, late), value: zero - what });
+      if (what === point) return instant({ name: str(e.arg1, nameBytes), category });
+      if (what <= zero) return counter({ name: str(e.arg1, nameBytes), value: zero - what });
       return;
     }
     if (mode <= flowStart && mode >= flowEnd) {
@@ -105,6 +104,6 @@ anySyscall((e) => {
 
 /** An empty path may be one whose page isn't in memory: kymo looks at it when it decodes. */
 function inWords(path: u64): void {
-  const words = str(path, wordsBytes, late);
+  const words = str(path, wordsBytes);
   if ((words.startsWith("kymo:") || words === "") && recorded()) mark(words);
 }

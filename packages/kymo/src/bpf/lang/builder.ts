@@ -34,6 +34,8 @@ export class Builder {
   at: SourceAt | undefined;
   /** Locals of steady calls, as far as they are known to be assigned here. */
   #known: ReadonlyMap<number, LocalId> = new Map();
+  /** What `once` has made, where it has certainly run. */
+  #made: ReadonlyMap<string, Expr> = new Map();
   /** Locals that are assigned once, before every use. */
   readonly #fixed = new Set<LocalId>();
 
@@ -73,7 +75,7 @@ export class Builder {
   /** Statements written by `write`, kept apart. */
   inBlock(write: () => void): Block {
     const outer = this.#block;
-    const known = this.#known;
+    const [known, made] = [this.#known, this.#made];
     const block: Statement[] = [];
     this.#block = block;
     try {
@@ -81,6 +83,7 @@ export class Builder {
     } finally {
       this.#block = outer;
       this.#known = known;
+      this.#made = made;
     }
     return block;
   }
@@ -167,6 +170,12 @@ export class Builder {
     const kept = this.keep(call) as Expr & { op: "local" };
     this.#known = new Map([...this.#known, [helper, kept.local]]);
     return kept;
+  }
+  /** What `make` gave for this key, where that has certainly run before; else what it gives here. */
+  once(key: string, make: () => Expr): Expr {
+    const made = this.#made.get(key) ?? make();
+    this.#made = new Map([...this.#made, [key, made]]);
+    return made;
   }
   eval(value: Expr): void {
     this.add({ op: "eval", value });

@@ -67,3 +67,30 @@ test("a system call that no machine has is an error where it is named", async ()
     "there is no system call faccesat; did you mean faccessat?",
   );
 });
+
+test("comparisons of one text read it once, where the first has certainly been made", async () => {
+  const reads = async (body: string) => {
+    const { set } = await on(`const text = str(u64(task()), 16); ${body}`);
+    const calls = JSON.stringify(set.probes[0]!.handler.body, (_, value) =>
+      typeof value === "bigint" ? String(value) : value,
+    ).split(`"helper":114,`);
+    return calls.length - 1;
+  };
+  expect(await reads(`if (text.startsWith("kymo") || text === "") instant({ name: "a" });`)).toBe(
+    1,
+  );
+  expect(
+    await reads(
+      `if (e.small) { if (text === "a") instant({ name: "a" }); } if (text === "b") instant({ name: "b" });`,
+    ),
+  ).toBe(2);
+  const machine = await machineWith(
+    `const text = str(u64(task()), 16); if (text === "a" || text === "b" || text.startsWith("c")) instant({ name: "x" });`,
+    "b",
+  );
+  expect(machine.run(0).emitted).toHaveLength(1);
+  machine.task.set(Buffer.from("cd\0"));
+  expect(machine.run(0).emitted).toHaveLength(1);
+  machine.task.set(Buffer.from("d\0"));
+  expect(machine.run(0).emitted).toHaveLength(0);
+});

@@ -213,10 +213,18 @@ function compareKnown(l: Lowering, text: Text, value: string, prefix: boolean, n
     );
   // One byte more than is looked at: reading a text puts its NUL at the end of the room.
   const room = Math.ceil((wanted.length + (prefix ? 1 : 0)) / 8) * 8;
-  const slot = build.slot(room, "text");
-  const address = build.slotAddress(slot);
-  build.add({ op: "zero", to: address, offset: 0, bytes: room });
-  writeText(l, { ...text, bytes: Math.max(text.bytes, 0) }, address, 0, room);
+  const read = (): Expr => {
+    const address = build.slotAddress(build.slot(room, "text"));
+    build.add({ op: "zero", to: address, offset: 0, bytes: room });
+    writeText(l, { ...text, bytes: Math.max(text.bytes, 0) }, address, 0, room);
+    return address;
+  };
+  const { from } = text;
+  // Nothing here writes to the program's memory: what was read for another comparison is read.
+  const address =
+    from !== "comm" && from.memory === "user" && from.address.op === "local"
+      ? build.once(`text at ${from.address.local}, ${Math.min(room, text.bytes)}`, read)
+      : read();
   return bool(build.keep(equal(l, address, wanted)));
 }
 
