@@ -4,6 +4,7 @@
  *     timeline-{light,dark}   as it opens           stall-{light,dark}   the planted stall, what woke it selected
  *     slice, tooltip, area, search, flame, narrow, losses, empty, help, dense
  *     live                    the demo while it is recorded; needs what kymo record needs
+ *     packets, packet         of a recording of demo/packets.mjs instead: the stall of the queue, a packet in it selected
  *
  * Needs Debian's chromium.
  */
@@ -66,6 +67,11 @@ async function takeAll(url, colorScheme) {
   };
   await shoot("timeline", view, () => {});
   await shoot("narrow", { width: 1280, height: 800 }, () => {});
+  const packet = findPacket();
+  if (packet !== undefined) {
+    await takePackets(packet, view, shoot);
+    return;
+  }
   const stall = findStall();
   if (stall === undefined)
     console.log("no read() of a shop-checkout longer than 100 ms: no pictures of the stall");
@@ -131,6 +137,25 @@ async function takeAll(url, colorScheme) {
     await page.screenshot({ path: path.join(out, `empty-${colorScheme}.png`) });
     await page.close();
   }
+}
+
+/** The packet that waited longest, among the processes that send and their device's queues. */
+async function takePackets({ ts, dur, track }, view, shoot) {
+  const hash = (air) => `from=${Math.round(ts - air * dur)}&to=${Math.round(ts + (1 + air) * dur)}`;
+  const filter = async (page, text) => {
+    await page.getByPlaceholder("Filter tracks").fill(text);
+    await settled(page);
+  };
+  await shoot("packets", view, (page) => filter(page, "orders"), hash(0.8));
+  await shoot(
+    "packet",
+    view,
+    async (page) => {
+      await filter(page, "net ");
+      await clickLine(page, ({ title }) => title === track, "slice", ts + dur / 2);
+    },
+    hash(0.3),
+  );
 }
 
 /** The demo, some seconds into its recording. */
@@ -270,22 +295,39 @@ function findStall() {
     from slice s join thread t on t.utid = s.utid join process p on p.upid = t.upid
     where s.name = 'read' and s.dur > 100e6 and p.name like 'shop-checkout%' and t.tid = p.pid
     order by s.dur desc limit 1`;
+  return ask(sql)[0];
+}
+
+/** The packet that waited longest, more than 100 ms, of a recording that has such. */
+function findPacket() {
+  const tables = ask(
+    "select count(*) as n from information_schema.tables where table_name = 'packet'",
+  );
+  if (tables[0].n === 0) return undefined;
+  return ask(`
+    select packet.ts - (select start_ts from trace_bounds) as ts, packet.dur, track.name as track
+    from packet join track on track.id = packet.track_id where packet.dur > 100e6 order by packet.dur desc limit 1`)[0];
+}
+
+function ask(sql) {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     [kymo, "query", "--format", "json", trace, sql],
-    {
-      encoding: "utf8",
-    },
+    { encoding: "utf8" },
   );
   if (status !== 0) throw new Error(`kymo query: ${stderr}`);
-  return JSON.parse(stdout)[0];
+  return JSON.parse(stdout);
 }
 
 /** Where on the page the thread's row of a kind shows the moment `ns`. */
-async function place(page, tid, kind, ns) {
+function place(page, tid, kind, ns) {
+  return placeOfLine(page, ({ id }) => id === `tid ${tid}`, kind, ns);
+}
+async function placeOfLine(page, isLine, kind, ns) {
   const { lines, rows, canvasLeft, range } = await page.evaluate(() => window.__kymo.state);
-  const index = lines.findIndex(({ id }) => id === `tid ${tid}`);
-  if (index < 0) throw new Error(`tid ${tid} has no line`);
+  const index = lines.findIndex(isLine);
+  if (index < 0)
+    throw new Error(`no such line among ${lines.map(({ title }) => title).join(", ")}`);
   const row = rows.find((each) => each.kind === kind && each.y >= lines[index].y);
   const width = await page.locator(".view").evaluate((element) => element.clientWidth);
   return {
@@ -293,8 +335,11 @@ async function place(page, tid, kind, ns) {
     y: row.y + row.height / 2,
   };
 }
-async function click(page, tid, kind, ns) {
-  const at = await place(page, tid, kind, ns);
+function click(page, tid, kind, ns) {
+  return clickLine(page, ({ id }) => id === `tid ${tid}`, kind, ns);
+}
+async function clickLine(page, isLine, kind, ns) {
+  const at = await placeOfLine(page, isLine, kind, ns);
   await page.mouse.click(at.x, at.y);
   await page.waitForFunction(() => window.__kymo.state.selection !== undefined);
   await page.mouse.move(5, 300);

@@ -14,6 +14,7 @@ const states = [
   "last ack",
   "listening",
   "closing",
+  "new syn received",
 ];
 const tcp = 6;
 const ipv4 = 2;

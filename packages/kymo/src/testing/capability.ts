@@ -11,7 +11,7 @@ export type Need = "linux" | "root" | "tracepoints" | "bpf" | (string & {});
 
 /** What scripts/setup.mjs installs before the tests, so that CI has no reason to skip. */
 const installed: ReadonlySet<string> = new Set(
-  "perf chromium cc strace setpriv nm c++filt addr2line readelf clang bpftool openssl ip python3".split(
+  "perf chromium cc strace setpriv nm c++filt addr2line readelf clang bpftool openssl ip tc python3".split(
     " ",
   ),
 );
