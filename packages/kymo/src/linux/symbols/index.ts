@@ -58,6 +58,8 @@ interface Process {
   nextMapsMs: number;
   readonly frames: Map<bigint, FrameInfo>;
   jit: PerfMap | undefined;
+  /** What it was before `exec`. */
+  readonly before: Process | undefined;
 }
 
 /** Addresses remembered for each process; past it the memory starts afresh. */
@@ -125,8 +127,10 @@ export class Symbolizer {
 
   /** `pid` replaces its program: nothing is mapped until `map` says so. */
   exec(pid: number): void {
-    const parent = this.#processes.get(pid)?.parent ?? 0;
-    this.#processes.set(pid, { ...newProcess(new AddressSpace()), parent, complete: true });
+    const old = this.#processes.get(pid);
+    const before = old && { ...old, exited: true, before: undefined };
+    const parent = old?.parent ?? 0;
+    this.#processes.set(pid, { ...newProcess(new AddressSpace()), parent, complete: true, before });
   }
 
   /** The process is gone. Late samples of it are still answered for a while. */
@@ -155,6 +159,12 @@ export class Symbolizer {
     if (process.frames.size >= frameLimit) process.frames.clear();
     if (lasting) process.frames.set(ip, frame);
     return frame;
+  }
+
+  /** The function that was at `ip` of the program before the last `exec`; undefined where nothing was. */
+  frameBefore(pid: number, ip: bigint): FrameInfo | undefined {
+    const before = this.#processes.get(pid)?.before;
+    return before?.space.find(Number(ip)) && this.#userFrame(pid, before, ip).frame;
   }
 
   /**
@@ -363,6 +373,7 @@ function newProcess(space: AddressSpace): Process {
     nextMapsMs: Number.NEGATIVE_INFINITY,
     frames: new Map(),
     jit: undefined,
+    before: undefined,
   };
 }
 

@@ -62,6 +62,8 @@ describe("with a /proc that knows nobody", () => {
     expect(one.frame(11, 0x1000n, false).name).toBe("[anon]");
     one.exec(12);
     expect(one.frame(12, at(0x424), false).name).toBe("[unknown]");
+    expect(one.frameBefore(12, at(0x424))?.name).toBe("first");
+    expect(one.frameBefore(12, 0x1000n)).toBeUndefined();
     one.exit(11);
     expect(one.frame(11, at(0x424), false).name).toBe("first");
   });

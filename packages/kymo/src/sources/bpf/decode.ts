@@ -74,6 +74,8 @@ export class BpfDecoder {
   readonly #options: DecoderOptions;
   readonly #tracks: ProbeTracks;
   readonly values: Values;
+  /** Of addresses that were seen some time ago: the process may have replaced its program since. */
+  readonly pastValues: Values;
   readonly #stacks: StackReader;
   readonly #types = new Map<string, EventTypeId>();
   readonly #sites: DecodedSite[] = [];
@@ -94,13 +96,11 @@ export class BpfDecoder {
       memory: options.memory ?? processMemory,
       literal: (...where) => symbols.literal(...where),
     });
-    this.values = new Values({
-      sink,
-      symbols,
-      stacks: this.#stacks,
-      late: this.#late,
-      arch: options.arch,
-    });
+    const { arch } = options;
+    this.values = new Values({ sink, symbols, stacks: this.#stacks, late: this.#late, arch });
+    const past = { ...context, symbols: pastSymbols(symbols) };
+    const stacks = new StackReader(past, request.maps);
+    this.pastValues = new Values({ ...past, stacks, late: this.#late, arch });
     this.#tracks = new ProbeTracks(context, this.values);
     for (const type of request.eventTypes) this.#types.set(type.name, sink.eventType(type));
     for (const site of request.sites)
@@ -467,4 +467,17 @@ export class BpfDecoder {
       if (logged) this.#sink.log(track(bytes, at), ts, "info", this.#sink.string(text));
     };
   }
+}
+
+function pastSymbols(symbols: CaptureContext["symbols"]): CaptureContext["symbols"] {
+  return {
+    prepare: () => symbols.prepare(),
+    literal: (...where) => symbols.literal(...where),
+    frame: (pid, ip, kernel) => {
+      const frame = symbols.frame(pid, ip, kernel);
+      return frame.name === "[unknown]" && !kernel
+        ? (symbols.frameBefore?.(pid, ip) ?? frame)
+        : frame;
+    },
+  };
 }

@@ -51,7 +51,7 @@ export class BpfInput implements ExtraInput {
     this.handle = (source, ts) => decoder.record(source, ts);
     const bpf = new Bpf(context.libc);
     this.#losses = new Losses(bpf, context.sink, request.lossesFd, request.sites);
-    this.#aggregations = new Aggregations(context, request, decoder.values, {
+    this.#aggregations = new Aggregations(context, request, decoder.pastValues, {
       drawn: options.drawn,
       tell: (lines) => options.onReport?.(lines),
     });

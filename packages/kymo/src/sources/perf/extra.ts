@@ -2,7 +2,7 @@
  * Other sources that record beside perf in one capture: their rings are drained in the same rounds and merged by time, so
  * that tasks have their names and addresses their mappings when an event of theirs is decoded.
  */
-import type { Ns, TraceSink, TrackId } from "@kymo/trace";
+import type { FrameInfo, Ns, TraceSink, TrackId } from "@kymo/trace";
 import type { Libc } from "../../linux/libc.ts";
 import type { RecordSource } from "../../linux/perf-ring.ts";
 import type { MergeInput, TimeMerger } from "./merge.ts";
@@ -21,6 +21,8 @@ export interface CaptureContext {
   readonly tasks: Tasks;
   readonly symbols: FrameSource & {
     prepare(): void;
+    /** The function that was at `ip` of the program before the last exec. */
+    frameBefore?(pid: number, ip: bigint): FrameInfo | undefined;
     /** What a process has, or had, in memory that only its file says. */
     literal(pid: number, address: bigint, most: number): Uint8Array | undefined;
   };
