@@ -17,8 +17,9 @@ syscall("execve", (e) =>
       file: str(e.filename, 256),
       arg0: str(e.argv[0], 64),
       arg1: str(e.argv[1], 64),
-      arg2: str(e.argv[2], 64),
-      arg3: str(e.argv[3], 64),
+      // What is behind the end of argv is none of it.
+      arg2: e.argv[1] ? str(e.argv[2], 64) : "",
+      arg3: e.argv[1] && e.argv[2] ? str(e.argv[3], 64) : "",
     },
   }),
 );
