@@ -127,8 +127,17 @@ export interface Kernel {
   usdt(path: string, provider: string, name: string, pid?: number): EventSchema | Missing;
   /** A named perf event (`page-faults`, `cycles`, …) to be counted to a period. */
   perfEvent(name: string): { readonly type: number; readonly config: number } | Missing;
+  /** A variable of a running process: `counter`, `libfoo:counter`. */
+  variable?(pid: number, name: string): Variable | Missing;
   /** Whether the kernel has a function of this name for programs to call: `bpf_copy_from_user_str` (Linux 6.12). */
   callable?(name: string): boolean;
+}
+
+/** Where a process has a variable. */
+export interface Variable {
+  readonly address: bigint;
+  /** 0 when its symbol does not say. */
+  readonly bytes: number;
 }
 
 export function isMissing(answer: object): answer is Missing {

@@ -51,12 +51,17 @@ export interface SyscallAttach {
   span<Name extends string>(name: Name, handler: Handler<[event: EventOf<"Syscalls", Name>]>): void;
 }
 
-export interface Watched {
+export type Watched = {
+  /** That of `-p` unless said otherwise. */
   readonly pid?: number;
-  readonly address: number | bigint;
+  /** 8, or as many as the variable has. */
   readonly bytes?: 1 | 2 | 4 | 8;
   readonly access?: "write" | "read-write" | "execute";
-}
+} & (
+  | { readonly address: number | bigint }
+  /** A variable that is global or static: "counter", "app::counter", "libfoo:counter". */
+  | { readonly symbol: string }
+);
 
 export interface MapOptions {
   /** Entries at most. */

@@ -14,6 +14,7 @@ import { anySyscallSchema, type SyscallMachine, syscallSchema } from "./syscalls
 import { rawTracepointSchema, tracepointSchema } from "./tracepoints.ts";
 import { uprobeSchema } from "./uprobes.ts";
 import { usdtSchema } from "./usdt.ts";
+import { variableOf } from "./variables.ts";
 import { kernelTypes, moduleTypes } from "./vmlinux.ts";
 
 /** @throws Error on machines whose registers are not known here. */
@@ -55,6 +56,7 @@ export async function openKernel(libc: Libc): Promise<Kernel> {
       return usdtSchema(path, provider, name, pid, arch);
     },
     perfEvent: (name) => perfEventNamed(name, libc),
+    variable: variableOf,
     callable: (name) => (types?.btf.find(name, BtfKind.function) ?? 0) !== 0,
   };
 }

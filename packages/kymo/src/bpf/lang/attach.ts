@@ -1,6 +1,6 @@
 /** From an attach call to probes: what the kernel says about the place, the handler's parameters, the program's target. */
 import type { AttachTarget, Probe } from "../program.ts";
-import type { EventSchema, Kernel } from "../schema.ts";
+import type { EventSchema, Kernel, Variable } from "../schema.ts";
 import { type HandlerOptions, lowerBody, newLowering } from "./lower.ts";
 import {
   argumentsOf,
@@ -116,18 +116,30 @@ function syscall(kernel: Kernel, attach: Attach, at: "enter" | "exit"): EventSch
 
 function watchpoint(loading: Loading, attach: Attach): AttachTarget {
   const given = attach.args[0] as Record<string, unknown> | undefined;
-  const { pid = loading.pid, address, bytes = 8, access = "write" } = given ?? {};
+  const { pid = loading.pid, symbol, access = "write" } = given ?? {};
   const fail = (message: string): never => {
     throw errorAt(attach.site, `watchpoint: ${message}`, undefined, 0);
   };
   if (typeof pid !== "number") return fail("pid is the process whose memory is watched");
+  const variable =
+    typeof symbol === "string" && loading.unit.kernel.variable !== undefined
+      ? found(attach, loading.unit.kernel.variable(pid, symbol))
+      : undefined;
+  const address = variable?.address ?? given?.["address"];
   if (typeof address !== "number" && typeof address !== "bigint")
-    return fail("address is a number: where the watched bytes lie");
+    return fail("address is a number, or symbol the name of a variable: what is watched");
+  const bytes = given?.["bytes"] ?? widthOf(variable);
   if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8)
     return fail("bytes is 1, 2, 4 or 8");
   if (access !== "write" && access !== "read-write" && access !== "execute")
     return fail('access is "write", "read-write" or "execute"');
   return { kind: "watchpoint", pid, address: BigInt(address), bytes, access };
+}
+
+/** All of a number, the first word of anything else. */
+function widthOf(variable: Variable | undefined): number {
+  const bytes = variable?.bytes ?? 8;
+  return [1, 2, 4, 8].includes(bytes) ? bytes : 8;
 }
 
 /** A handler without an event. */

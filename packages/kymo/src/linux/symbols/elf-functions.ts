@@ -1,5 +1,5 @@
 /**
- * Functions of an ELF file by name: what probes are put on. All symbols of .symtab (or of the separate debug file) and of
+ * Functions of an ELF file by name, or its variables: what probes are put on. All symbols of .symtab (or of the separate debug file) and of
  * .dynsym, aliases included; the symbolizer's table, which goes from addresses to names, keeps one name for each address.
  */
 import { openDebugFile } from "./debug-files.ts";
@@ -20,7 +20,9 @@ export interface ElfFunction {
 const symbolsLimit = 4 * 1024 * 1024;
 const stringsLimit = 256 * 1024 * 1024;
 const nameLimit = 64 * 1024;
-const type = { none: 0, function: 2, resolver: 10 } as const;
+const type = { none: 0, variable: 1, function: 2, resolver: 10 } as const;
+
+const mayBeCode: ReadonlySet<number> = new Set([type.none, type.function, type.resolver]);
 
 interface Table {
   readonly elf: Elf;
@@ -31,13 +33,21 @@ interface Table {
 
 export class ElfFunctions {
   readonly #tables: Table[] = [];
+  readonly #kind: "function" | "variable";
 
   /**
    * @param elf    its source may be closed afterwards
    * @param file   path of `elf`: where its debug file is looked for
    * @param roots  see `openDebugFile`
+   * @param kind   functions, or global and static variables, but not those of each thread
    */
-  constructor(elf: Elf, file: string, roots: readonly string[]) {
+  constructor(
+    elf: Elf,
+    file: string,
+    roots: readonly string[],
+    kind: "function" | "variable" = "function",
+  ) {
+    this.#kind = kind;
     this.#add(elf, sectionType.symtab);
     if (!hasFullSymbols(elf)) {
       const debug = openDebugFile(elf, file, roots);
@@ -68,7 +78,8 @@ export class ElfFunctions {
     const found: ElfFunction[] = [];
     for (const table of this.#tables) {
       const offsets = occurrences(table.strings, name);
-      if (offsets.size > 0) found.push(...select(table, (offset) => offsets.has(offset)));
+      if (offsets.size > 0)
+        found.push(...select(table, this.#kind, (offset) => offsets.has(offset)));
     }
     return unique(found);
   }
@@ -87,7 +98,7 @@ export class ElfFunctions {
   }
 
   *#select(keep: (offset: number, name: string) => boolean): Generator<ElfFunction> {
-    for (const table of this.#tables) yield* select(table, () => true, keep);
+    for (const table of this.#tables) yield* select(table, this.#kind, () => true, keep);
   }
 
   #add(elf: Elf, wanted: number): void {
@@ -122,6 +133,7 @@ export function wordInLinkerName(name: string): string {
 
 function* select(
   { elf, fields, count, strings }: Table,
+  wanted: "function" | "variable",
   keepOffset: (offset: number) => boolean,
   keepName: (offset: number, name: string) => boolean = () => true,
 ): Generator<ElfFunction> {
@@ -129,7 +141,7 @@ function* select(
   const entrySize = is64 ? 24 : 16;
   for (let at = 0; at < count * entrySize; at += entrySize) {
     const kind = fields.u8(at + (is64 ? 4 : 12)) & 15;
-    if (kind !== type.function && kind !== type.resolver && kind !== type.none) continue;
+    if (wanted === "variable" ? kind !== type.variable : !mayBeCode.has(kind)) continue;
     const section = fields.u16(at + (is64 ? 6 : 14));
     if (section === 0 || (section >= 0xff00 && section !== 0xffff)) continue;
     const isCode = ((elf.sections[section]?.flags ?? 0) & sectionFlag.exec) !== 0;
