@@ -1,6 +1,7 @@
 /** Events from any language: programs of every language that is here, recorded as a user would. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { afterAll, describe, expect } from "vitest";
 import { testNeeding } from "../../kymo/src/testing/capability.ts";
 import { kymo, type Ran, Workplace } from "./run.ts";
@@ -27,20 +28,12 @@ interface Language {
   command(): readonly string[];
 }
 
-const cProgram = `#define _GNU_SOURCE
-  #include <fcntl.h>
-  #include <unistd.h>
-  #define MARK(what, name) faccessat(what, name, -932, 0)
-  int main(void) {
-    MARK(-1, "outer"); MARK(-1, "inner"); MARK(-3, "tick"); MARK(-1042, "queue"); MARK(-2, ""); MARK(-2, "");
-    return 0;
-  }`;
-/** Calls of shells and the like, as the language writes one. */
-const inWords = (ask: (path: string) => string): string =>
-  ["start:outer", "start:inner", "instant:tick", "counter:queue=42", "stop", "stop"]
-    .map((mark) => ask(`kymo:${mark}`))
-    .join("\n");
-const numbers = (mark: (what: number, name: string) => string): string =>
+const cProgram = `int main(void) {
+  kymo_start("outer"); kymo_start("inner"); kymo_instant("tick"); kymo_counter("queue", 42); kymo_stop(); kymo_stop();
+  return 0;
+}`;
+/** The story, as the language's snippet has it said. */
+const inNumbers = (mark: (what: number, name: string) => string): string =>
   [
     mark(-1, "outer"),
     mark(-1, "inner"),
@@ -49,41 +42,48 @@ const numbers = (mark: (what: number, name: string) => string): string =>
     mark(-2, ""),
     mark(-2, ""),
   ].join("\n");
-const faccessat = process.arch === "arm64" ? 48 : 269;
+const inWords = (mark: (words: string) => string): string =>
+  ["start:outer", "start:inner", "instant:tick", "counter:queue=42", "stop", "stop"]
+    .map(mark)
+    .join("\n");
+
+const documentation = readFileSync(
+  new URL("../../../docs/events-from-any-language.md", import.meta.url),
+  "utf8",
+);
+/** What the documentation says to copy. */
+function snippet(language: string): string {
+  const part = documentation.slice(documentation.indexOf("## To copy"));
+  const found = new RegExp(`\\n\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(part);
+  if (found === null) throw new Error(`no snippet for ${language}`);
+  return found[1]!;
+}
 
 const languages: readonly Language[] = [
-  { name: "C", needs: ["cc"], command: () => [work.compile("marks-c", cProgram)] },
+  { name: "C", needs: ["cc"], command: () => [work.compile("marks-c", snippet("c") + cProgram)] },
   {
     name: "C with musl",
     needs: ["musl-gcc"],
     command: () => {
-      const [source, out] = [work.write("marks-musl.c", cProgram), work.path("marks-musl")];
-      built("musl-gcc", "-static", "-o", out, source);
-      return [out];
+      const source = work.write("marks-musl.c", snippet("c") + cProgram);
+      built("musl-gcc", "-static", "-o", work.path("marks-musl"), source);
+      return [work.path("marks-musl")];
     },
   },
   {
     name: "Python",
     needs: ["python3"],
-    command: () => [
-      "python3",
-      work.write(
-        "marks.py",
-        `import os\n${numbers((what, name) => `os.access("${name}", -932, dir_fd=${what})`)}`,
-      ),
-    ],
+    command: () => {
+      const story = `with marked("outer"):\n  with marked("inner"): instant("tick"); counter("queue", 42)`;
+      return ["python3", work.write("marks.py", `${snippet("python")}\n${story}\n`)];
+    },
   },
   {
     name: "Rust",
     needs: ["rustc"],
     command: () => {
-      const source = work.write(
-        "marks.rs",
-        `use std::ffi::{c_char, c_int, CString};
-         extern "C" { fn faccessat(fd: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int; }
-         fn mark(what: c_int, name: &str) { let name = CString::new(name).unwrap(); unsafe { faccessat(what, name.as_ptr(), -932, 0); } }
-         fn main() { ${numbers((what, name) => `mark(${what}, "${name}");`)} }`,
-      );
+      const story = `let _outer = Marked::new("outer"); let _inner = Marked::new("inner"); kymo(-3, "tick"); kymo(-1042, "queue");`;
+      const source = work.write("marks.rs", `${snippet("rust")}\nfn main() { ${story} }`);
       built("rustc", "-O", "-o", work.path("marks-rust"), source);
       return [work.path("marks-rust")];
     },
@@ -92,12 +92,10 @@ const languages: readonly Language[] = [
     name: "Go",
     needs: ["go"],
     command: () => {
+      const story = inNumbers((what, name) => `kymo(${what}, "${name}")`);
       const source = work.write(
         "marks.go",
-        `package main
-         import ("runtime"; "syscall")
-         func mark(what int, name string) { mode := int32(-932); syscall.Faccessat(what, name, uint32(mode), 0) }
-         func main() { runtime.LockOSThread(); ${numbers((what, name) => `mark(${what}, "${name}")`)} }`,
+        `package main\nimport "runtime"\n${snippet("go")}\nfunc main() { runtime.LockOSThread()\n${story}\n}`,
       );
       built("go", "build", "-o", work.path("marks-go"), source);
       return [work.path("marks-go")];
@@ -106,39 +104,34 @@ const languages: readonly Language[] = [
   {
     name: "Ruby",
     needs: ["ruby"],
-    command: () => [
-      "ruby",
-      "-W0",
-      work.write(
-        "marks.rb",
-        `def mark(what, name) syscall(${faccessat}, what, name, -932) rescue SystemCallError end
-         ${numbers((what, name) => `mark(${what}, "${name}")`)}`,
-      ),
-    ],
+    command: () => {
+      const story = `marked("outer") { marked("inner") { kymo(-3, "tick"); kymo(-1042, "queue") } }`;
+      return ["ruby", work.write("marks.rb", `${snippet("ruby")}\n${story}`)];
+    },
   },
   {
     name: "Perl",
     needs: ["perl"],
-    command: () => [
-      "perl",
-      "-e",
-      `sub mark { my ($what, $name) = @_; syscall(${faccessat}, $what, $name, -932) }
-       ${numbers((what, name) => `mark(${what}, "${name}");`)}`,
-    ],
+    command: () => {
+      const story = inNumbers((what, name) => `kymo(${what}, "${name}");`);
+      return ["perl", work.write("marks.pl", `use Config;\n${snippet("perl")}\n${story}`)];
+    },
   },
   {
     name: "Node",
     needs: [],
-    command: () => [
-      process.execPath,
-      "-e",
-      inWords((path) => `require("fs").existsSync("${path}");`),
-    ],
+    command: () => {
+      const story = `start("outer"); start("inner"); instant("tick"); counter("queue", 42); stop(); stop();`;
+      return [process.execPath, work.write("marks.cjs", `${snippet("js")}\n${story}`)];
+    },
   },
-  ...["bash", "dash"].map((shell) => ({
+  ...["bash", "dash", "zsh"].map((shell) => ({
     name: shell,
     needs: [shell],
-    command: () => [shell, "-c", inWords((path) => `[ -r "${path}" ]`)],
+    command: () => [
+      shell,
+      work.write("marks.sh", `set -e\n${snippet("sh")}\n${inWords((words) => `kymo ${words}`)}`),
+    ],
   })),
   {
     name: "Python, in words",
@@ -146,7 +139,7 @@ const languages: readonly Language[] = [
     command: () => [
       "python3",
       "-c",
-      `import os\n${inWords((path) => `os.access("${path}", os.R_OK)`)}`,
+      `import os\n${inWords((words) => `os.access("kymo:${words}", os.R_OK)`)}`,
     ],
   },
 ];
@@ -178,8 +171,8 @@ describe("slices, instants and counters are on the thread that said so, nested a
 testNeeding(...needs, "java")("Java asks whether a file can be read, from any thread", () => {
   const source = work.write(
     "Marks.java",
-    `public class Marks { public static void main(String[] a) {
-       ${inWords((path) => `new java.io.File("${path}").canRead();`)} } }`,
+    `public class Marks { ${snippet("java")} public static void main(String[] a) {
+       ${inWords((words) => `kymo("${words}");`)} } }`,
   );
   const ran = work.record(["java", source], alone);
   expect(ran.query(slices)).toMatchObject([
@@ -235,7 +228,7 @@ describe("names", () => {
       ]);
       // The kernel can't read them: without the address in the record, there is no name.
       const code = `import { instant, str, syscall } from "kymo/probe";
-      syscall("faccessat2", (e) => { if (e.mode === -932) instant({ name: "marked", args: { path: str(e.filename) } }); });`;
+      syscall("faccessat2", (e) => { if (e.mode === -932) instant({ name: "marked", args: { path: str(e.filename, 64, { late: false }) } }); });`;
       const bare = work.run("bare", ["probe", "-e", code, "--", program]);
       expect(
         bare.query("SELECT arg(arg_set_id, 'path') AS path FROM instant WHERE name = 'marked'"),
