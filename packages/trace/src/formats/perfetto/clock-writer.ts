@@ -13,6 +13,7 @@ import {
   END_CLOCK,
   KYMO_UUID,
   KymoEvent,
+  LATE_CLOCK,
   SECTION_CLOCK,
 } from "./kymo.ts";
 import type { Packets } from "./packets.ts";
@@ -68,7 +69,7 @@ export class ClockWriter {
   }
 
   /**
-   * The ClockSnapshot of the packet being written: our three sequence clocks, the trace clock and boottime at `time`,
+   * The ClockSnapshot of the packet being written: our four sequence clocks, the trace clock and boottime at `time`,
    * and what else was read then.
    */
   writeClocks(time: number, others: Snapshot): void {
@@ -86,6 +87,7 @@ export class ClockWriter {
     clock(DELTA_CLOCK, this.packets.origin, time, true);
     clock(SECTION_CLOCK, zero, time - this.packets.sectionStart);
     clock(END_CLOCK, this.packets.origin, time, true);
+    clock(LATE_CLOCK, this.packets.origin, time, true);
     clock(this.packets.primaryClock, this.packets.origin, time);
     if (this.packets.primaryClock !== BuiltinClock.boottime)
       clock(BuiltinClock.boottime, this.bootOrigin, time);
@@ -98,6 +100,7 @@ export class ClockWriter {
     out.close(snapshot);
     this.packets.lastTime = time;
     this.packets.lastEnd = time;
+    this.packets.lastLate = time;
   }
 
   /** @returns whether ftrace timestamps must be written with another offset from now on */

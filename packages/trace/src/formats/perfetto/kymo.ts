@@ -52,7 +52,9 @@ export const DELTA_CLOCK: number = BuiltinClock.firstOfSequence;
 export const SECTION_CLOCK: number = BuiltinClock.firstOfSequence + 1;
 /** As DELTA_CLOCK, for the ends of short slices recorded whole: they must not move the clock of what begins next. */
 export const END_CLOCK: number = BuiltinClock.firstOfSequence + 2;
-/** A longer slice would take that clock past the ends of those that follow. */
+/** As DELTA_CLOCK, for what comes after later events: what is told when it ends began before what has begun since. */
+export const LATE_CLOCK: number = BuiltinClock.firstOfSequence + 3;
+/** A longer slice would take END_CLOCK past the ends of those that follow. */
 export const END_CLOCK_SLICE_NS = 1e6;
 
 /** The clock that timestamps of a domain are written on. "tsc" and "unknown" count as Perfetto's default clock. */

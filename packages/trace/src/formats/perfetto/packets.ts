@@ -19,6 +19,7 @@ import {
   END_CLOCK,
   END_CLOCK_SLICE_NS,
   KymoArg,
+  LATE_CLOCK,
   SECTION_CLOCK,
   SEQUENCE_ID,
   TYPE_CATEGORY_IID,
@@ -56,6 +57,8 @@ export class Packets {
   lastTime = 0;
   /** Where the clock of ends stands. */
   lastEnd = 0;
+  /** Where the clock of late events stands. */
+  lastLate = 0;
   /** The trace clock: its id, and its reading at time 0. */
   primaryClock: number = BuiltinClock.boottime;
   origin: ClockOrigin = clockOrigin(0n);
@@ -97,6 +100,7 @@ export class Packets {
     this.sectionStart = time;
     this.lastTime = time;
     this.lastEnd = time;
+    this.lastLate = time;
     for (const table of [this.categories, this.names, this.argNames, this.argTexts, this.logTexts])
       table.restart();
     this.profiles.restart();
@@ -117,11 +121,15 @@ export class Packets {
     if (delta >= 0) {
       this.out.uint(TracePacket.timestamp, delta);
       this.lastTime = time;
+    } else if (time >= this.lastLate) {
+      this.out.uint(TracePacket.timestamp, time - this.lastLate);
+      this.out.uint(TracePacket.timestampClockId, LATE_CLOCK);
+      this.lastLate = time;
     } else this.writeTime(time);
     return packet;
   }
 
-  /** A timestamp that the clock of deltas can't say, or must not move for. */
+  /** A timestamp that the clocks of deltas can't say, or must not move for. */
   writeTime(time: number): void {
     const inSection = time - this.sectionStart;
     if (inSection >= 0) {
