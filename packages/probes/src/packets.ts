@@ -26,14 +26,15 @@ import {
   unit,
 } from "kymo/probe";
 
+// What differs most from packet to packet comes last: files are smaller for it.
 const headerFields = {
-  length: ["int", "bytes"],
   source: "text",
   target: "text",
   protocol: "int",
+  flags: "text",
   sport: "int",
   dport: "int",
-  flags: "text",
+  length: ["int", "bytes"],
   seq: "int",
 } as const;
 eventType("packet", {
@@ -88,13 +89,13 @@ rawTracepoint("kfree_skb", (skb, location, reason) => {
     args: {
       reason: reasons[reason],
       where: symbol(location),
-      length: skb.len,
       source: h.source,
       target: h.target,
       protocol: h.protocol,
+      flags: h.flags,
       sport: h.sport,
       dport: h.dport,
-      flags: h.flags,
+      length: skb.len,
       seq: h.seq,
     },
   });
@@ -114,13 +115,13 @@ function emit(skb: ptr<"sk_buff">, dev: ptr<"net_device">, way: string, network:
       netns: dev.nd_net.net.ns.inum,
       way,
       queue: skb.queue_mapping,
-      length: unit(skb.len + link, "bytes"),
       source: h.source,
       target: h.target,
       protocol: h.protocol,
+      flags: h.flags,
       sport: h.sport,
       dport: h.dport,
-      flags: h.flags,
+      length: unit(skb.len + link, "bytes"),
       seq: h.seq,
     },
   });
