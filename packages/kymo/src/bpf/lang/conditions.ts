@@ -1,6 +1,6 @@
 /** What is true, and choices between values: && || ?? ?: === of whatever isn't a number. */
 import type { Expression } from "oxc-parser";
-import type { Expr } from "../ir.ts";
+import type { Block, Expr } from "../ir.ts";
 import { compare, constant, isZero, zero } from "./builder.ts";
 import { type Binding, fail, type Lowering } from "./context.ts";
 import { narrowing, optionalOf } from "./narrowing.ts";
@@ -24,7 +24,7 @@ export function hold(l: Lowering, value: Value): Value {
 }
 
 /** 0 or not 0, as JavaScript has it: undefined is false. */
-export function truth(l: Lowering, value: Value, node: Node): Expr {
+function truth(l: Lowering, value: Value, node: Node): Expr {
   switch (value.kind) {
     case "known":
       return constant(value.value ? 1 : 0);
@@ -90,30 +90,38 @@ export function compareValues(
   return compared.kind === "word" ? result(compared.expr) : compared;
 }
 
+/** @param asked only whether it is true is wanted; else `a || b` is a or b, as JavaScript has it */
 export function logical(
   l: Lowering,
   node: Extract<Node, { type: "LogicalExpression" }>,
   asked = false,
 ): Value {
-  const left = asked ? ofCondition(l, node.left) : l.expression(node.left);
-  if (left.kind === "broken") return broken;
-  if (node.operator === "??") return orElse(l, left, node);
+  const evaluated = asked ? ofCondition(l, node.left) : l.expression(node.left);
+  if (evaluated.kind === "broken") return broken;
+  if (node.operator === "??") return orElse(l, evaluated, node);
   const and = node.operator === "&&";
-  if (left.kind === "known") return Boolean(left.value) === and ? l.expression(node.right) : left;
+  if (evaluated.kind === "known")
+    return Boolean(evaluated.value) === and ? l.expression(node.right) : evaluated;
+  const left = asked ? evaluated : hold(l, evaluated);
   const condition = truth(l, left, node.left);
   const facts = narrowing(l, node.left);
   let right: Value = nothing;
   let test: Expr = zero;
+  let isTest = true;
   const outer = l.facts;
   l.facts = new Map([...outer, ...(and ? facts.whenTrue : facts.whenFalse)]);
   const block = l.build.inBlock(() => {
     right = asked ? ofCondition(l, node.right) : l.expression(node.right);
-    // `x || 5` is a number, not a bool: only conditions are asked for here.
-    if (right.kind !== "nothing" && right.kind !== "broken") test = truth(l, right, node.right);
+    isTest = asked || !isWanted(l, left, right);
+    if (isTest && right.kind !== "nothing" && right.kind !== "broken")
+      test = truth(l, right, node.right);
   });
   l.facts = outer;
   const done = right as Value;
   if (done.kind === "broken") return broken;
+  const replay = () => {
+    for (const statement of block) l.build.append(statement);
+  };
   if (done.kind === "nothing") {
     // `ready && instant(…)`
     l.build.add({
@@ -124,18 +132,22 @@ export function logical(
     });
     return nothing;
   }
-  if (block.length === 0) {
-    if (!asked && !and && left.kind === "word" && left.bool !== true) {
-      const kept = l.build.keep(left.expr);
-      const other = toWord(l, done, node.right);
-      return word({ op: "select", condition: kept, then: kept, else: other.expr }, left.type);
-    }
-    return bool({ op: and ? "and" : "or", left: condition, right: test });
+  if (!isTest) {
+    const second = () => {
+      replay();
+      return done;
+    };
+    // When it decides, a value that may be undefined is there, or as good as 0.
+    const first = () => (left.kind === "optional" ? left.value : left);
+    return and
+      ? chosen(l, condition, second, first, node)
+      : chosen(l, condition, first, second, node);
   }
+  if (block.length === 0) return bool({ op: and ? "and" : "or", left: condition, right: test });
   const local = l.build.local();
   const assign = (value: Expr) => l.build.assign(local, value);
   const more = l.build.inBlock(() => {
-    for (const statement of block) l.build.add(statement);
+    replay();
     assign(done.kind === "word" && done.bool === true ? test : isZero(isZero(test)));
   });
   const other = l.build.inBlock(() => assign(constant(and ? 0 : 1)));
@@ -146,6 +158,19 @@ export function logical(
     else: and ? other : more,
   });
   return bool(l.build.fix(local));
+}
+
+/** Whether it matters which of the two it is: numbers and texts, not bools. */
+function isWanted(l: Lowering, left: Value, right: Value): boolean {
+  if (right.kind === "nothing" || right.kind === "broken") return false;
+  if (isNumber(left) || isNumber(right)) return true;
+  return left.kind !== "pointer" && asText(l, left) !== undefined && asText(l, right) !== undefined;
+}
+
+function isNumber(value: Value): boolean {
+  if (value.kind === "optional") return isNumber(value.value);
+  if (value.kind === "word") return value.bool !== true;
+  return value.kind === "known" && typeof value.value !== "boolean" && isNumeric(value);
 }
 
 function orElse(
@@ -222,9 +247,9 @@ export function chosen(
     if (first.length === 0 && second.length === 0)
       return result({ op: "select", condition, then: left.expr, else: right.expr });
     const local = build.local();
-    const arm = (block: readonly unknown[], value: Expr) =>
+    const arm = (block: Block, value: Expr) =>
       build.inBlock(() => {
-        for (const statement of block) build.add(statement as never);
+        for (const statement of block) build.append(statement);
         build.assign(local, value);
       });
     build.add({

@@ -98,6 +98,18 @@ const cases: readonly [string, string, string][] = [
     "3:30: a text of 5000 bytes is too long: at most 4096",
   ],
   [
+    "a break somewhere inside of a case",
+    inHandler(
+      "for (let i = 0; i < 20; i++) switch (i) { case 3: if (e.pid) break; e.count; break; }",
+    ),
+    "3:62: break ends a case only as its last statement",
+  ],
+  [
+    "an aggregation of no keys",
+    "const c = count({ max: 0 });\ntracepoint('test:event', () => c.add(1));",
+    "2:11: count: max is 0; it is a number of entries, 1 … 16777216",
+  ],
+  [
     "a text put together in the kernel",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the source of a handler
     inHandler("instant({ name: `pid ${e.pid}` });"),

@@ -78,16 +78,13 @@ function assigns(node: Node, name: string): boolean {
   return children(node).some((child) => assigns(child, name));
 }
 
-/** break, continue or return that would leave the body. */
-function jumps(node: Node): boolean {
+/** break, continue or return that would leave the body, but not the switch that they are in. */
+function jumps(node: Node, inSwitch = false): boolean {
   if (isFunction(node)) return false;
-  if (
-    node.type === "BreakStatement" ||
-    node.type === "ContinueStatement" ||
-    node.type === "ReturnStatement"
-  )
-    return true;
-  return children(node).some(jumps);
+  if (node.type === "BreakStatement") return !inSwitch;
+  if (node.type === "ContinueStatement" || node.type === "ReturnStatement") return true;
+  const within = inSwitch || node.type === "SwitchStatement";
+  return children(node).some((child) => jumps(child, within));
 }
 
 function returns(node: Node): boolean {

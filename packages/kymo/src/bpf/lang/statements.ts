@@ -15,7 +15,7 @@ import { ints } from "./data-type.ts";
 import { converted, inWords } from "./expressions.ts";
 import { lowerFor, lowerForOf } from "./loops.ts";
 import { narrowing } from "./narrowing.ts";
-import type { Node } from "./syntax.ts";
+import { children, isFunction, type Node } from "./syntax.ts";
 import { broken, nothing, type Value } from "./values.ts";
 import { binary, knownInteger, toWord } from "./words.ts";
 
@@ -253,6 +253,24 @@ function branch(l: Lowering, node: Extract<Node, { type: "IfStatement" }>): Flow
   return "on";
 }
 
+/** A break of the switch that the statement is in, somewhere inside of it. */
+function breakIn(node: Node): Node | undefined {
+  switch (node.type) {
+    case "BreakStatement":
+      return node;
+    case "ForStatement":
+    case "ForOfStatement":
+    case "SwitchStatement":
+      return undefined;
+  }
+  if (isFunction(node)) return undefined;
+  for (const child of children(node)) {
+    const found = breakIn(child);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** A chain of ifs: each case ends in break or return, or is empty and shares the next one's statements. */
 function lowerSwitch(l: Lowering, node: Extract<Node, { type: "SwitchStatement" }>): Flow {
   const value = hold(l, l.expression(node.discriminant));
@@ -268,6 +286,11 @@ function lowerSwitch(l: Lowering, node: Extract<Node, { type: "SwitchStatement" 
     );
     const last = list.at(-1);
     const isLast = one === node.cases.at(-1);
+    const early = list.filter((statement) => statement !== last).map(breakIn);
+    const inside = [...early, last?.type === "BreakStatement" ? undefined : last && breakIn(last)];
+    const stray = inside.find((found) => found !== undefined);
+    if (stray !== undefined)
+      return fail(l, stray, "break ends a case only as its last statement", "write if … else …");
     if (last?.type !== "BreakStatement" && last?.type !== "ReturnStatement" && !isLast)
       return fail(l, one, "this case runs on into the next one", "end it with break or return");
     groups.push({ tests, body: last?.type === "BreakStatement" ? list.slice(0, -1) : list });
