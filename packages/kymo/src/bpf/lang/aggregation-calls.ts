@@ -2,7 +2,7 @@
 import { bucketCount, quantizeBits } from "../aggregation.ts";
 import type { Expr } from "../ir.ts";
 import { i64, u32, u64 } from "../ir.ts";
-import { compare, constant, currentPid, plus, sum, zero } from "./builder.ts";
+import { compare, compute, constant, currentPid, plus, sum, zero } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { storeData } from "./data.ts";
 import { describeType, layoutOf } from "./data-type.ts";
@@ -129,13 +129,7 @@ function bucketOf(l: Lowering, handle: AggregationHandle, value: Expr): Expr {
           to,
           () => {
             const above: Expr = plus(value, -from);
-            const index: Expr = {
-              op: "binary",
-              operator: "/",
-              signed: false,
-              left: above,
-              right: constant(width),
-            };
+            const index: Expr = compute("/", above, constant(width));
             build.assign(bucket, plus(index, 1));
           },
           () => build.assign(bucket, beyond),
@@ -164,14 +158,8 @@ function bucketOf(l: Lowering, handle: AggregationHandle, value: Expr): Expr {
 /** 1 + 8 + (power − 3) · 8 + (the three bits below the highest) */
 function quantized(l: Lowering, value: Expr, power: Expr): Expr {
   const shift = l.build.keep(plus(power, -quantizeBits));
-  const top: Expr = { op: "binary", operator: ">>", signed: false, left: value, right: shift };
-  const scaled: Expr = {
-    op: "binary",
-    operator: "<<",
-    signed: false,
-    left: shift,
-    right: constant(quantizeBits),
-  };
+  const top: Expr = compute(">>", value, shift);
+  const scaled: Expr = compute("<<", shift, constant(quantizeBits));
   return plus(sum(scaled, top), 1);
 }
 
@@ -186,14 +174,7 @@ function log2(l: Lowering, value: Expr): Expr {
   for (const shift of [32, 16, 8, 4, 2, 1])
     build.when(compare(">=", left, constant(2n ** BigInt(shift))), () => {
       build.assign(power, plus(found, shift));
-      if (shift > 1)
-        build.assign(rest, {
-          op: "binary",
-          operator: ">>",
-          signed: false,
-          left,
-          right: constant(shift),
-        });
+      if (shift > 1) build.assign(rest, compute(">>", left, constant(shift)));
     });
   return found;
 }

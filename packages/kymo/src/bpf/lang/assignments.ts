@@ -1,7 +1,7 @@
 /** `x = …`, `x += …`, `x++`: of variables, and of fields of map values. */
 import type { Expression } from "oxc-parser";
 import type { Expr, IntType } from "../ir.ts";
-import { compare, constant, zero } from "./builder.ts";
+import { compare, plus, zero } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { storeData } from "./data.ts";
 import type { DataType } from "./data-type.ts";
@@ -110,19 +110,9 @@ function toPlace(l: Lowering, place: Place, node: Assignment, target: Expression
   const before = () => readPlace(l, place);
   const value = newValue(l, before, node);
   if (value.kind === "broken") return broken;
-  const to: Expr =
-    place.offset === 0
-      ? place.base
-      : {
-          op: "binary",
-          operator: "+",
-          signed: false,
-          left: place.base,
-          right: constant(place.offset),
-        };
   if (type.kind === "int")
     l.build.store(type.type, place.base, place.offset, toWord(l, value, node).expr);
-  else storeData(l, value, type, to, node);
+  else storeData(l, value, type, plus(place.base, place.offset), node);
   return value;
 }
 

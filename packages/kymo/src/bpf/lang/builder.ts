@@ -1,5 +1,6 @@
 /** Builds a handler's IR: the block being written, locals, slots, maps. */
 import type {
+  BinaryOperator,
   Block,
   Expr,
   Handler,
@@ -13,7 +14,6 @@ import type {
   SourceFile,
   Statement,
 } from "../ir.ts";
-import { u64 } from "../ir.ts";
 import { helper } from "./helpers.ts";
 
 export const constant = (value: bigint | number): Expr => ({ op: "const", value: BigInt(value) });
@@ -229,7 +229,7 @@ function hasEffect(value: Expr): boolean {
 /** The process that the program runs in. */
 export function currentPid(build: Builder): Expr {
   const both = build.call(helper.pidTgid);
-  return { op: "binary", operator: ">>", signed: false, left: both, right: constant(32) };
+  return compute(">>", both, constant(32));
 }
 
 export function plus(address: Expr, offset: number | bigint): Expr {
@@ -243,7 +243,11 @@ export function plus(address: Expr, offset: number | bigint): Expr {
 }
 
 export function sum(left: Expr, right: Expr): Expr {
-  return { op: "binary", operator: "+", signed: false, left, right };
+  return compute("+", left, right);
+}
+/** Unsigned. */
+export function compute(operator: BinaryOperator, left: Expr, right: Expr): Expr {
+  return { op: "binary", operator, signed: false, left, right };
 }
 export function compare(
   operator: "==" | "!=" | "<" | "<=" | ">" | ">=",
@@ -254,4 +258,3 @@ export function compare(
   return { op: "compare", operator, signed, left, right };
 }
 export const isZero = (value: Expr): Expr => ({ op: "not", value });
-export { u64 };

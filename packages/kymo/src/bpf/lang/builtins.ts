@@ -1,7 +1,7 @@
 /** The functions of kymo/probe that have a value inside handlers. */
 import type { Expr, IntType } from "../ir.ts";
 import { i64, u32, u64 } from "../ir.ts";
-import { constant, plus } from "./builder.ts";
+import { compute, constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { ints } from "./data-type.ts";
 import { emitCounter, emitEnd, emitInstant, emitSlice, optionsOf } from "./emit.ts";
@@ -37,7 +37,7 @@ export function callBuiltin(
   const one = (): Argument => first ?? fail(l, node, `${name} needs an argument`);
   const half = (expr: Expr, high: boolean): Value =>
     high
-      ? word({ op: "binary", operator: ">>", signed: false, left: expr, right: constant(32) }, u32)
+      ? word(compute(">>", expr, constant(32)), u32)
       : word({ op: "cast", type: u32, value: expr }, u32);
   const int = ints[name];
   if (int !== undefined) return castTo(l, one(), int);
@@ -210,7 +210,7 @@ function castTo(l: Lowering, { value, node }: Argument, type: IntType): Value {
   return narrow(toWord(l, value, node), type);
 }
 
-export function currentTask(l: Lowering, node: Node): Pointer {
+function currentTask(l: Lowering, node: Node): Pointer {
   const to = structNamed(l, "task_struct");
   if (to.kind !== "struct")
     return fail(l, node, "task() needs the kernel's types (BTF), which this kernel doesn't have");
@@ -253,31 +253,10 @@ function swapped(l: Lowering, { value, node }: Argument, bits: 16 | 32): Value {
   const bytes = bits / 8;
   let result: Expr | undefined;
   for (let i = 0; i < bytes; i++) {
-    const shifted: Expr = {
-      op: "binary",
-      operator: ">>",
-      signed: false,
-      left: given,
-      right: constant(8 * i),
-    };
-    const byte: Expr = {
-      op: "binary",
-      operator: "&",
-      signed: false,
-      left: shifted,
-      right: constant(0xff),
-    };
-    const placed: Expr = {
-      op: "binary",
-      operator: "<<",
-      signed: false,
-      left: byte,
-      right: constant(8 * (bytes - 1 - i)),
-    };
-    result =
-      result === undefined
-        ? placed
-        : { op: "binary", operator: "|", signed: false, left: result, right: placed };
+    const shifted: Expr = compute(">>", given, constant(8 * i));
+    const byte: Expr = compute("&", shifted, constant(0xff));
+    const placed: Expr = compute("<<", byte, constant(8 * (bytes - 1 - i)));
+    result = result === undefined ? placed : compute("|", result, placed);
   }
   return word(result!, type);
 }

@@ -1,6 +1,6 @@
 /** What the parts of the compiler share while they lower one handler: they call each other through it. */
 import type { Expression } from "oxc-parser";
-import type { Expr, IntType, LocalId, MapSpec, SourceAt } from "../ir.ts";
+import type { Expr, IntType, LocalId, SourceAt } from "../ir.ts";
 import { ProbeError } from "../program.ts";
 import type { EventSchema, Kernel } from "../schema.ts";
 import type { Builder } from "./builder.ts";
@@ -10,7 +10,7 @@ import type { FunctionRecord } from "./modules.ts";
 import type { Registry } from "./registry.ts";
 import type { Session } from "./session.ts";
 import type { Node } from "./syntax.ts";
-import type { Value, Word } from "./values.ts";
+import type { Value } from "./values.ts";
 
 /** A variable of a handler. */
 export interface Binding {
@@ -135,5 +135,3 @@ export function collecting<T>(l: Lowering, run: () => T, otherwise: T): T {
     return otherwise;
   }
 }
-
-export type { MapSpec, Word };

@@ -29,7 +29,7 @@ export type DataType =
 
 export const ints: Readonly<Record<string, IntType>> = { i8, i16, i32, i64, u8, u16, u32, u64 };
 export const defaultTextBytes = 64;
-export const defaultFrames = 32;
+const defaultFrames = 32;
 /** Of a text, anywhere. */
 export const textLimit = 4096;
 const depthLimit = 16;

@@ -1,3 +1,4 @@
+/** Emission: the options that say what is emitted, its record, and the slices, instants and counters. */
 import type { Expr } from "../ir.ts";
 import { u32, u64 } from "../ir.ts";
 import { suggestions } from "../kernel/suggest.ts";
@@ -286,7 +287,7 @@ export function emitInstant(
   return nothing;
 }
 
-export const missingName = (node: Node): Given => ({ node, value: known("") });
+const missingName = (node: Node): Given => ({ node, value: known("") });
 
 export function emitEnd(l: Lowering, node: Node, value: Value | undefined): Value {
   const options =

@@ -119,7 +119,7 @@ function variable(l: Lowering, name: string, node: Node): Value {
   return captured(l, name, node);
 }
 
-export function valueOfBinding(l: Lowering, binding: Binding): Value {
+function valueOfBinding(l: Lowering, binding: Binding): Value {
   const fact = l.facts.get(binding);
   if (fact !== undefined) return fact;
   const { assign } = binding;

@@ -7,7 +7,7 @@
 import type { Expr } from "../ir.ts";
 import { u32 } from "../ir.ts";
 import { suggestions } from "../kernel/suggest.ts";
-import { compare, constant, isZero, zero } from "./builder.ts";
+import { compare, compute, constant, isZero, zero } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { stackLimit, storeData } from "./data.ts";
 import { type DataType, layoutOf } from "./data-type.ts";
@@ -20,7 +20,7 @@ import { chunks } from "./text.ts";
 import { bool, known, nothing, type Optional, type Place, type Value, word } from "./values.ts";
 import { toWord } from "./words.ts";
 
-export const mapMethods: readonly string[] = ["get", "set", "take", "delete", "has", "increment"];
+const mapMethods: readonly string[] = ["get", "set", "take", "delete", "has", "increment"];
 
 export interface Argument {
   readonly value: Value;
@@ -236,7 +236,7 @@ function increment(
       build.add({ op: "atomicAdd", bits, to, offset: 0, value: step });
     else {
       const before = build.load(value.type, "direct", to, 0);
-      const sum: Expr = { op: "binary", operator: "+", signed: false, left: before, right: step };
+      const sum: Expr = compute("+", before, step);
       build.store(value.type, to, 0, sum);
     }
   };

@@ -3,7 +3,7 @@ import type { Expr, IntType, MemoryKind } from "../ir.ts";
 import { u32, u64 } from "../ir.ts";
 import { suggestions } from "../kernel/suggest.ts";
 import type { CType, EventField, FieldAccess } from "../schema.ts";
-import { compare, constant, context, plus, sum } from "./builder.ts";
+import { compare, compute, constant, context, plus, sum } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { type DataType, defaultTextBytes, layoutOf } from "./data-type.ts";
 import { helper } from "./helpers.ts";
@@ -66,19 +66,10 @@ function loadBits(l: Lowering, place: Place, type: IntType): Expr {
       const left: Expr = { op: "binary", operator: "<<", signed: true, left: loaded, right: up };
       return { op: "binary", operator: ">>", signed: true, left, right: constant(64 - size) };
     }
-    const shifted: Expr =
-      bit === start
-        ? loaded
-        : {
-            op: "binary",
-            operator: ">>",
-            signed: false,
-            left: loaded,
-            right: constant(bit - start),
-          };
+    const shifted: Expr = bit === start ? loaded : compute(">>", loaded, constant(bit - start));
     if (bit + size === start + bits) return shifted;
     const mask = constant((1n << BigInt(size)) - 1n);
-    return { op: "binary", operator: "&", signed: false, left: shifted, right: mask };
+    return compute("&", shifted, mask);
   }
   throw new Error(`a bit field of ${size} bits at bit ${bit} lies in no word`);
 }
@@ -122,7 +113,7 @@ function castHint(type: MemoryType): string | undefined {
     : undefined;
 }
 
-export function pointedAt(pointer: Pointer): Place {
+function pointedAt(pointer: Pointer): Place {
   return {
     kind: "place",
     base: pointer.expr,
@@ -151,10 +142,7 @@ export function elementOf(
   const memory: MemoryKind =
     place.memory === "direct" && !place.indexable ? "kernel" : place.memory;
   const at = l.build.keep(index.expr);
-  const scaled: Expr =
-    bytes === 1
-      ? at
-      : { op: "binary", operator: "*", signed: false, left: at, right: constant(bytes) };
+  const scaled: Expr = bytes === 1 ? at : compute("*", at, constant(bytes));
   if (length === undefined) return { ...place, type: of, memory, base: sum(place.base, scaled) };
   const inside = l.build.keep(compare("<", at, constant(length)));
   const element = (offset: Expr): Value =>
@@ -191,7 +179,7 @@ function arrayParts(
 }
 
 /** Bytes of one; undefined where that is not known. */
-export function sizeOf(type: CType): number | undefined {
+function sizeOf(type: CType): number | undefined {
   switch (type.kind) {
     case "int":
     case "enum":
@@ -244,13 +232,7 @@ export function fieldValue(l: Lowering, field: EventField): Value {
     });
   if (access.how === "dataLocation") {
     const location = l.build.keep(l.build.load(u32, "direct", context, access.offset));
-    const offset: Expr = {
-      op: "binary",
-      operator: "&",
-      signed: false,
-      left: location,
-      right: constant(0xffff),
-    };
+    const offset: Expr = compute("&", location, constant(0xffff));
     const start = plus(sum(context, offset), access.relative ? access.offset + 4 : 0);
     return { kind: "text", from: { memory: "kernel", address: start }, bytes: defaultTextBytes };
   }

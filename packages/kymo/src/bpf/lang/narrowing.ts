@@ -5,7 +5,7 @@ import type { Binding, Lowering } from "./context.ts";
 import type { Node } from "./syntax.ts";
 import { known, type Optional, type Value } from "./values.ts";
 
-export interface Facts {
+interface Facts {
   readonly whenTrue: ReadonlyMap<Binding, Value>;
   readonly whenFalse: ReadonlyMap<Binding, Value>;
 }

@@ -2,7 +2,7 @@
 import type { Block, Expr, SourceFile } from "../ir.ts";
 import { type AttachTarget, type Probe, ProbeError } from "../program.ts";
 import { type EventSchema, isMissing, type Missing } from "../schema.ts";
-import { compare, constant } from "./builder.ts";
+import { compare, compute, constant } from "./builder.ts";
 import { collecting, type Lowering, moduleOf } from "./context.ts";
 import type { DataType } from "./data-type.ts";
 import { helper } from "./helpers.ts";
@@ -66,13 +66,8 @@ const seesAllProcesses: ReadonlySet<AttachTarget["kind"]> = new Set([
 
 /** Only while this process runs. */
 function onlyProcess(pid: number, result: bigint): Block {
-  const current: Expr = {
-    op: "binary",
-    operator: ">>",
-    signed: false,
-    left: { op: "call", helper: helper.pidTgid, args: [] },
-    right: constant(32),
-  };
+  const both: Expr = { op: "call", helper: helper.pidTgid, args: [] };
+  const current = compute(">>", both, constant(32));
   return [
     {
       op: "if",

@@ -26,7 +26,7 @@ export interface Part {
 /** A value in a record: a part of it, or known without. */
 export type Encoded = { readonly part: Part } | { readonly value: SiteValue };
 
-export type Offsets = ReadonlyMap<Part, number>;
+type Offsets = ReadonlyMap<Part, number>;
 
 /** Parts in a record, the largest alignment first: no gaps between them. */
 export function place(

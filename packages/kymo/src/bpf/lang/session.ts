@@ -8,7 +8,7 @@ import { ProbeError } from "../program.ts";
 import type { CallSite, ParsedModule } from "./instrument.ts";
 import type { FunctionRecord } from "./modules.ts";
 
-export const attachKinds = [
+const attachKinds = [
   "tracepoint",
   "rawTracepoint",
   "syscall",
@@ -33,10 +33,10 @@ export const attachKinds = [
 ] as const;
 export type AttachKind = (typeof attachKinds)[number];
 
-export const mapKinds = ["hash", "percpuHash", "lru", "array", "percpuArray"] as const;
+const mapKinds = ["hash", "percpuHash", "lru", "array", "percpuArray"] as const;
 export type MapKindName = (typeof mapKinds)[number];
 
-export const aggregationKinds = [
+const aggregationKinds = [
   "count",
   "sum",
   "avg",
@@ -317,16 +317,20 @@ function options(
 /** More entries than this are likely a slip: 16 M. */
 const entriesLimit = 2 ** 24;
 
+function entries(site: CallSite, kind: string, max: unknown): number {
+  if (typeof max === "number" && Number.isInteger(max) && max >= 1 && max <= entriesLimit)
+    return max;
+  throw errorAt(
+    site,
+    `${kind}: max is ${String(max)}; it is a number of entries, 1 … ${entriesLimit}`,
+  );
+}
+
 function newMap(kind: MapKindName, site: CallSite, [given]: readonly unknown[]): MapHandle {
   const isArray = kind === "array" || kind === "percpuArray";
   const parts =
     typeof given === "number" ? { max: given } : options(site, kind, given, ["max", "name"]);
-  const max = parts["max"] ?? (isArray ? 1 : 10_240);
-  if (typeof max !== "number" || !Number.isInteger(max) || max < 1 || max > entriesLimit)
-    throw errorAt(
-      site,
-      `${kind}: max is ${String(max)}; it is a number of entries, 1 … ${entriesLimit}`,
-    );
+  const max = entries(site, kind, parts["max"] ?? (isArray ? 1 : 10_240));
   return new MapHandle(kind, String(parts["name"] ?? site.variable ?? kind), max, site);
 }
 
@@ -354,7 +358,7 @@ function newAggregation(
       name: String(name ?? site.variable ?? kind),
       ...(unit === undefined ? {} : { unit: String(unit) }),
       ...(key === undefined ? {} : { key: key as string[] }),
-      max: typeof max === "number" ? max : 10_240,
+      max: entries(site, kind, max ?? 10_240),
       everyNs: every === undefined ? 1e9 : nanoseconds(every, site),
       periods: every !== undefined,
     },

@@ -11,7 +11,7 @@ import { u32, u64 } from "../ir.ts";
 import { type Probe, ProbeError } from "../program.ts";
 import { type EventSchema, isMissing, type Missing } from "../schema.ts";
 import type { Field } from "../site.ts";
-import { compare, constant, isZero, plus, zero } from "./builder.ts";
+import { compare, compute, constant, isZero, plus, zero } from "./builder.ts";
 import { collecting, fail, type Lowering, type SpanPlan } from "./context.ts";
 import {
   argsOf,
@@ -317,14 +317,17 @@ function pushCall(l: Lowering, calls: MapSpec, bit: Expr): void {
   if (bit === zero)
     build.when(
       compare("!=", bits, zero),
-      () => build.store(u64, bits, 0, shifted("<<", before)),
+      () => build.store(u64, bits, 0, compute("<<", before, constant(1))),
       () => {
         const empty = build.slotAddress(build.slot(8, "calls"));
         build.store(u64, empty, 0, zero);
         build.eval(build.call(helper.mapUpdate, build.mapArgument(calls), key, empty, zero));
       },
     );
-  else build.when(compare("!=", bits, zero), () => build.store(u64, bits, 0, or(before, bit)));
+  else
+    build.when(compare("!=", bits, zero), () =>
+      build.store(u64, bits, 0, compute("|", before, bit)),
+    );
 }
 
 function popCall(l: Lowering, calls: MapSpec, whenBegun: () => void): void {
@@ -332,19 +335,9 @@ function popCall(l: Lowering, calls: MapSpec, whenBegun: () => void): void {
   const bits = lookup(l, { spec: calls }, threadKey(l));
   build.when(compare("!=", bits, zero), () => {
     const before = build.keep(build.load(u64, "direct", bits, 0));
-    build.store(u64, bits, 0, shifted(">>", before));
-    build.when(
-      { op: "binary", operator: "&", signed: false, left: before, right: constant(1) },
-      whenBegun,
-    );
+    build.store(u64, bits, 0, compute(">>", before, constant(1)));
+    build.when(compute("&", before, constant(1)), whenBegun);
   });
-}
-
-function shifted(operator: "<<" | ">>", value: Expr): Expr {
-  return { op: "binary", operator, signed: false, left: value, right: constant(1) };
-}
-function or(left: Expr, right: Expr): Expr {
-  return { op: "binary", operator: "|", signed: false, left, right };
 }
 
 /** System calls that don't return, by number: their entry would be kept forever. */
@@ -364,18 +357,12 @@ export function syscallSpan(
 ): Probe[] {
   const { unit } = loading;
   noteAll(loading, enter);
-  const kept: { spec?: MapSpec & { valueBytes: number } } = {};
   const made: Kept[] = [];
   const plan = planning((begun) => {
     if (made.length > 0)
       fail(l, begun.node, "a handler of system calls has one span()", "choose its name with ?:");
     onThread(l, begun);
-    made.push(
-      keep(l, begun, (bytes) => {
-        kept.spec = unit.registry.hash("kymo_calls", 4, bytes);
-        return kept.spec;
-      }),
-    );
+    made.push(keep(l, begun, (bytes) => unit.registry.hash("kymo_calls", 4, bytes)));
   });
   const l = newLowering(unit, attach.handler, { label: enter.label, schema: enter }, plan);
   plan.lowering = l;

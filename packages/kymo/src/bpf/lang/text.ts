@@ -55,7 +55,7 @@ export function asText(l: Lowering, value: Value): TextLike | undefined {
   }
 }
 
-export function textBehind(l: Lowering, address: Expr, memory: MemoryKind, bytes = 64): Text {
+function textBehind(l: Lowering, address: Expr, memory: MemoryKind, bytes = 64): Text {
   return { kind: "text", from: { memory, address: l.build.keep(address) }, bytes };
 }
 

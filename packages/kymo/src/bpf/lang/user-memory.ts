@@ -16,9 +16,10 @@ const padZeros = constant(1);
 /** Reads up to a NUL, `room` bytes at most with it. */
 export function readUserText(l: Lowering, to: Expr, room: Expr, address: Expr): void {
   const { build, sleeping } = l;
-  if (!sleeping.allowed) return build.eval(build.call(helper.readUserText, to, room, address));
-  sleeping.used = true;
-  build.eval({ op: "kfunc", name: sleepingTextRead, args: [to, room, address, padZeros] });
+  if (sleeping.allowed) {
+    sleeping.used = true;
+    build.eval({ op: "kfunc", name: sleepingTextRead, args: [to, room, address, padZeros] });
+  } else build.eval(build.call(helper.readUserText, to, room, address));
 }
 
 export function readUserBytes(l: Lowering, to: Expr, bytes: number, address: Expr): void {

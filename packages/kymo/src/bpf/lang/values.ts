@@ -2,8 +2,8 @@
  * What an expression of a handler is while it is compiled. Most of a handler's values never exist in the kernel: texts are
  * addresses until they are written into a record, objects and tuples are taken apart, captured values are constants.
  */
-import type { Expr, IntType, LocalId, MemoryKind } from "../ir.ts";
-import { i64, u64 } from "../ir.ts";
+import type { Expr, IntType, MemoryKind } from "../ir.ts";
+import { u64 } from "../ir.ts";
 import type { CType, EventSchema } from "../schema.ts";
 import type { DataType } from "./data-type.ts";
 import type { FunctionRecord } from "./modules.ts";
@@ -179,9 +179,6 @@ export const bool = (expr: Expr): Word => ({
   type: { bits: 8, signed: false },
   bool: true,
 });
-export const local = (id: LocalId, type: IntType = i64): Word =>
-  word({ op: "local", local: id }, type);
-
 /** What a value is, in the words of an error. */
 export function describe(value: Value): string {
   switch (value.kind) {
