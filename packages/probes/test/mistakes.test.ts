@@ -62,6 +62,16 @@ const mistakes: readonly [string, string, readonly string[]][] = [
     ["mistake.ts:2:14: keys of seen take 513 bytes, at most 512 are possible", "  fix: "],
   ],
   [
+    "a map that is larger than memory",
+    `interface Much { a: k.cstr<4096>; b: k.cstr<4096>; c: k.cstr<4096>; d: k.cstr<4096> }
+const much = k.hash<k.u64, Much>({ max: 16_777_216 });
+k.anySyscall(() => much.delete(1));`,
+    [
+      "the kernel has no room for much: 16,777,216 entries of 16392 bytes",
+      "  fix: give it a smaller max",
+    ],
+  ],
+  [
     "a text that is too long",
     `k.syscall("openat", (e) => k.instant({ name: k.str(e.filename, 4097) }));`,
     ["mistake.ts:2:64: a text of 4097 bytes is too long: at most 4096", "  fix: "],

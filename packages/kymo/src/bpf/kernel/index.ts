@@ -48,6 +48,9 @@ export async function openKernel(libc: Libc): Promise<Kernel> {
       ifSupported(features.fentry, () => functionSchema(name, "fentry", at, arch, types)),
     uprobe: (path, where, at, pid) => {
       if (at === "session" && !features.uprobeSession.ok) return missing(features.uprobeSession);
+      // Which of the two sides it is, a program asks a function that is found by BTF.
+      if (at === "session" && types === undefined)
+        return { missing: "entry and return in one program need the kernel's types (BTF)" };
       if (!features.uprobeMulti.ok && !features.uprobe.ok) return missing(features.uprobe);
       return uprobeSchema(path, where, at, pid, arch);
     },

@@ -178,7 +178,14 @@ export class LoadedSession {
     try {
       return this.#bpf.createMap(definition);
     } catch (error) {
-      if (!(error instanceof BpfError) || !noRights(error)) throw error;
+      if (!(error instanceof BpfError)) throw error;
+      if (tooLarge(error))
+        throw new ProbeError(
+          `the kernel has no room for ${name}: ${max.toLocaleString("en")} entries of ${keyBytes + valueBytes} bytes${kind.startsWith("percpu") ? ", for each CPU" : ""}`,
+          undefined,
+          "give it a smaller max, as in { max: 10_240 }",
+        );
+      if (!noRights(error)) throw error;
     }
     // Before Linux 5.11 maps count as locked memory, of which there are 64 KiB.
     libc.unlimit(RLIMIT_MEMLOCK);
@@ -244,6 +251,10 @@ function kernelFunction(btf: Btf | undefined, name: string): number {
   const id = btf?.find(name, BtfKind.function) ?? 0;
   if (id === 0) throw new ProbeError(`this kernel has no function ${name} for BPF programs`);
   return id;
+}
+
+function tooLarge({ errno }: BpfError): boolean {
+  return errnoName(errno) === "ENOMEM" || errnoName(errno) === "E2BIG";
 }
 
 function noRights({ errno }: BpfError): boolean {
