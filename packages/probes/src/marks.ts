@@ -50,32 +50,37 @@ const nameBytes = 64;
 const wordsBytes = 128;
 
 const target = targetPid();
-/** Processes of the recorded tree; a process that left it by losing its parent stays. */
-const inTree = hash<u32, u8>({ max: 65_536 });
+const inTree = 1;
+const stranger = 0;
+/** Processes that were looked at: a child of the recorded tree stays in it when it loses its parent. */
+const known = hash<u32, u8>({ max: 65_536 });
 const generations = 32;
 
-/** Whether the current process is recorded: known, or a descendant of the target. */
+/** Whether the current process is recorded: the target or a descendant of it. */
 function recorded(): boolean {
-  if (target === 0 || inTree.has(pid())) return true;
+  if (target === 0) return true;
+  const before = known.get(pid());
+  if (before !== undefined) return before === inTree;
   let at = u64(task());
   for (let i = 0; i < generations; i++) {
     const ancestor = cast("struct task_struct", at);
     if (ancestor.tgid === target) {
-      inTree.set(pid(), 1);
+      known.set(pid(), inTree);
       return true;
     }
-    if (ancestor.tgid <= 1) return false;
+    if (ancestor.tgid <= 1) break;
     at = u64(ancestor.real_parent);
   }
+  known.set(pid(), stranger);
   return false;
 }
 
 if (target !== 0) {
   rawTracepoint("sched_process_fork", (parent, child) => {
-    if (inTree.has(parent.tgid)) inTree.set(child.tgid, 1);
+    if ((known.get(parent.tgid) ?? stranger) === inTree) known.set(child.tgid, inTree);
   });
   rawTracepoint("sched_process_exit", (exited) => {
-    if (exited.pid === exited.tgid) inTree.delete(exited.tgid);
+    if (exited.pid === exited.tgid) known.delete(exited.tgid);
   });
 }
 
