@@ -171,7 +171,7 @@ function indexed(l: Lowering, target: Value, index: Value, node: Node): Value {
 /** More captured elements than this are too many to choose from. */
 const choiceLimit = 256;
 
-/** An element of a captured array, by an index that only the kernel knows. Outside of it: 0, or no text. */
+/** An element of a captured array, by an index that only the kernel knows. Outside of it: `??`, or else 0 and no text. */
 function fromArray(l: Lowering, array: readonly unknown[], index: Value, node: Node): Value {
   if (array.length === 0 || array.length > choiceLimit)
     return fail(
@@ -181,8 +181,14 @@ function fromArray(l: Lowering, array: readonly unknown[], index: Value, node: N
       "put the values into an array map",
     );
   const at = l.build.keep(toWord(l, index, node).expr);
+  const orNothing = (value: Value): Value => ({
+    kind: "optional",
+    present: compare("<", at, constant(array.length)),
+    value,
+    decays: true,
+  });
   if (array.every((one) => typeof one === "string"))
-    return { kind: "choice", texts: array, index: at };
+    return orNothing({ kind: "choice", texts: array, index: at });
   const numbers = array.map((one) => knownInteger(known(one)));
   if (numbers.some((one) => one === undefined) || array.length > 64)
     return fail(
@@ -200,7 +206,7 @@ function fromArray(l: Lowering, array: readonly unknown[], index: Value, node: N
     zero,
   );
   const signed = numbers.some((one) => one! < 0n);
-  return word(l.build.keep(expr), { bits: 64, signed });
+  return orNothing(word(l.build.keep(expr), { bits: 64, signed }));
 }
 
 /** Functions may have members that are functions, made by the module: Math.min. */

@@ -3,7 +3,7 @@ import type { Expr, IntType, MemoryKind } from "../ir.ts";
 import { u8, u16 } from "../ir.ts";
 import { type Field, recordHeaderBytes, type Value as SiteValue } from "../site.ts";
 import { addressBytes, type HeldAddress, holdAddress } from "./addresses.ts";
-import { constant, plus } from "./builder.ts";
+import { compare, constant, plus } from "./builder.ts";
 import { fail, type Lowering } from "./context.ts";
 import { storeStack } from "./data.ts";
 import { helper } from "./helpers.ts";
@@ -194,11 +194,27 @@ function choiceOf(text: TextLike): Choice | undefined {
       : choiceOf(one),
   );
   if (then === undefined || otherwise === undefined) return undefined;
-  const shifted = plus(otherwise.index, then.texts.length);
+  const count = then.texts.length;
+  const texts = [...then.texts, ...otherwise.texts];
+  // Outside of the first texts is outside of all of them.
+  const first: Expr =
+    then.index.op === "const"
+      ? then.index
+      : {
+          op: "select",
+          condition: compare("<", then.index, constant(count)),
+          then: then.index,
+          else: constant(texts.length),
+        };
   return {
     kind: "choice",
-    texts: [...then.texts, ...otherwise.texts],
-    index: { op: "select", condition: text.condition, then: then.index, else: shifted },
+    texts,
+    index: {
+      op: "select",
+      condition: text.condition,
+      then: first,
+      else: plus(otherwise.index, count),
+    },
   };
 }
 

@@ -16,7 +16,7 @@ import { converted, inWords } from "./expressions.ts";
 import { lowerFor, lowerForOf } from "./loops.ts";
 import { narrowing } from "./narrowing.ts";
 import { children, isFunction, type Node } from "./syntax.ts";
-import { broken, nothing, type Value } from "./values.ts";
+import { broken, known, nothing, type Value } from "./values.ts";
 import { binary, knownInteger, toWord } from "./words.ts";
 
 /** Lowers one after the other; an error in one is collected, and the next one goes on. */
@@ -172,7 +172,7 @@ export function bindPattern(
     case "ArrayPattern":
       for (const [i, one] of id.elements.entries())
         if (one !== null)
-          bindPattern(l, one, l.property(given ?? nothing, String(i), one), assignable);
+          bindPattern(l, one, l.element(given ?? nothing, known(i), one), assignable);
       return;
     default:
       fail(l, id, `${inWords(id.type)} can't be declared`);
