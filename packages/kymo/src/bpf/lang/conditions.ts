@@ -7,7 +7,7 @@ import { narrowing, optionalOf } from "./narrowing.ts";
 import type { Node } from "./syntax.ts";
 import { asText, compareTexts, isEmpty } from "./text.ts";
 import { bool, broken, describe, known, nothing, type Value, word } from "./values.ts";
-import { knownInteger, toWord } from "./words.ts";
+import { binary, knownInteger, toWord } from "./words.ts";
 
 /** Evaluated here: later changes of variables and maps don't reach it. */
 export function hold(l: Lowering, value: Value): Value {
@@ -70,6 +70,16 @@ export function compareValues(
     if (one.kind === "pointer") return result(compare("==", one.expr, zero));
     if (one.kind === "known") return known(absent(one) === equality);
     return known(!equality);
+  }
+  for (const [one, other] of [
+    [left, right],
+    [right, left],
+  ] as const) {
+    // A number that need not be there: without it, it equals none.
+    if (one.kind !== "optional" || one.decays || !isNumeric(one.value) || !isNumeric(other))
+      continue;
+    const same = binary(l, "===", one.value, other, node, [node.left as Node, node.right]);
+    return result({ op: "and", left: one.present, right: truth(l, same, node) });
   }
   if (left.kind === "known" && right.kind === "known" && knownInteger(left) === undefined)
     return known((left.value === right.value) === equality);

@@ -158,6 +158,12 @@ const captured: readonly [string, string, Fields, unknown][] = [
     57n,
   ],
   [
+    "const seen = hash<u32, u64>(); const set = () => { seen.set(1, 3); return 0; };",
+    "set() + (seen.get(1) === 3 ? 1 : 0) + (seen.get(2) === 0 ? 10 : 0) + (3 !== seen.get(2) ? 100 : 0)",
+    {},
+    101n,
+  ],
+  [
     "const make = (k: number) => (x: u32) => x * k; const triple = make(3);",
     "triple(e.flags)",
     { flags: 5 },
