@@ -6,7 +6,7 @@
  *     tx   net_dev_queue ─────────────── waits in the queue ─────► net_dev_start_xmit (the driver has it)
  *     rx   netif_rx, napi_gro_receive ── waits for the CPU ──────► netif_receive_skb (the stack has it)
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import {
   address,
   cast,
@@ -157,9 +157,11 @@ function headers(skb: ptr<"sk_buff">, network: u64) {
   };
 }
 
+/** Names by number; none where the file can't be read. */
 function dropReasons(file: string): string[] {
-  const names: string[] = [];
-  for (const [, number, name] of readFileSync(file, "utf8").matchAll(/\{ (\d+), "(\w+)" \}/g))
+  const names = ["not dropped"];
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  for (const [, number, name] of text.matchAll(/\{ (\d+), "(\w+)" \}/g))
     if (Number(number) < 1000) names[Number(number)] = name;
   return names;
 }
