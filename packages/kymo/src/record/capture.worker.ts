@@ -88,6 +88,7 @@ async function record(request: CaptureRequest): Promise<void> {
   let nowNs = 0 as Ns;
   const hooks: PerfHooks = {
     inputSink: sink,
+    prompt: output === undefined,
     onRound: (stats) => {
       lines.flush();
       if (lines.closed) orders.stop("asked");

@@ -51,6 +51,8 @@ export interface PerfHooks {
   readonly inputSink?: TraceSink;
   /** Events of other sources may have begun so long, in ns, before they are recorded: the watermark waits for them. */
   readonly holdBackNs?: number;
+  /** Events are read as they come: they are shown sooner, at the risk that one comes too late for its place among the others. */
+  readonly prompt?: boolean;
   /** After each round of draining: the sink has had its watermark. */
   onRound?(stats: PerfStats): void;
 }
@@ -70,6 +72,10 @@ const urgentFill = 1 / 4;
 const calmFill = 1 / 16;
 /** A record's time is taken at most so long before it can be read, but for a machine that was stopped meanwhile. */
 const settleNs = 20_000_000;
+const promptSettleNs = 2_000_000;
+/** Where events are read as they come, the first one is looked for so often, for so long. */
+const firstRoundMs = 4;
+const firstRoundsNs = 1e9;
 /** A record that another source has begun and not ended is waited for so long at the end. */
 const blockedWaitMs = 100;
 /** Records of one ring may be out of order by the length of an interrupt. */
@@ -288,7 +294,9 @@ class RunningCapture implements PerfCapture {
         writtenBytes += ring.writtenBytes;
       }
       // What is older has certainly arrived by now; the rest waits for the next round.
-      const completeNs = Math.max(this.#drainedNs, startNs - settleNs);
+      const prompt = this.#hooks.prompt === true;
+      const settledNs = startNs - (prompt ? promptSettleNs : settleNs);
+      const completeNs = Math.max(this.#drainedNs, settledNs);
       this.#drain(completeNs);
       this.#hurry(fill);
       this.#counters.round(startNs as Ns, this.#lost);
@@ -307,8 +315,9 @@ class RunningCapture implements PerfCapture {
       this.#previousRoundNs = startNs;
       const arrivedBytes = writtenBytes - this.#writtenBytes;
       this.#writtenBytes = writtenBytes;
+      const isAwaited = prompt && this.#extra.events === 0 && startNs < firstRoundsNs;
       const wantedMs = Math.min(
-        longestRoundMs,
+        isAwaited ? firstRoundMs : longestRoundMs,
         2 * sinceMs,
         (sinceMs * bytesPerRound) / (arrivedBytes + 1),
       );
