@@ -104,6 +104,8 @@ export interface ProbeSet {
   readonly losses: MapSpec;
   /** What could not be had here and was left out, for the user. */
   readonly notes: readonly string[];
+  /** The same files and arguments give the same set again, as far as it is the kernel's that are probed. */
+  readonly repeatable?: boolean;
   /** Instead of sites: all records of the ring are of this struct (objects of other compilers). */
   readonly foreign?: ForeignRecord;
 }

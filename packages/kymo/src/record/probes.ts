@@ -2,14 +2,15 @@
 import { readFileSync } from "node:fs";
 import type { Handler } from "../bpf/ir.ts";
 import { rightsFix } from "../bpf/kernel/features.ts";
+import type { LoadedSession } from "../bpf/kernel/session.ts";
 import { ProbeErrors } from "../bpf/lang/errors.ts";
 import type { LoadOptions } from "../bpf/lang/index.ts";
 import { ProbeError, type ProbeSet, type Program } from "../bpf/program.ts";
-import type { Kernel } from "../bpf/schema.ts";
 import { UserError } from "../cli/command.ts";
 import { printable } from "../cli/printable.ts";
-import { loadLibc } from "../linux/libc.ts";
+import { type Libc, loadLibc } from "../linux/libc.ts";
 import type { ProbeCost, ProbeRequest } from "../sources/bpf/request.ts";
+import { cachedProbes, forgetProbes, keepProbes, type Sources } from "./probe-cache.ts";
 import { sourceLine } from "./source-line.ts";
 
 export interface ProbeInput {
@@ -24,6 +25,8 @@ export interface ProbeInput {
   readonly ringBytes?: number;
   /** Let the kernel measure what the programs cost. */
   readonly measure: boolean;
+  /** What is compiled is kept for the next time, and taken from there. */
+  readonly cache?: boolean;
 }
 
 export interface ProbeSession {
@@ -46,8 +49,7 @@ const costIntervalMs = 1000;
 const smallestRing = 65_536;
 const largestRing = 2 ** 30;
 
-/** Loads the compiler. Whoever knows early that it will be needed asks early. */
-export function toolchain(): Promise<typeof import("./toolchain.ts")> {
+function toolchain(): Promise<typeof import("./toolchain.ts")> {
   return import("./toolchain.ts");
 }
 
@@ -63,20 +65,19 @@ export async function whyNoProbes(): Promise<string | undefined> {
   // What is wrong with the FFI is said by the part of kymo that can't do without it.
   const libc = await loadLibc().catch((error: Error) => error.message);
   if (typeof libc === "string") return libc;
-  const { Features } = await toolchain();
+  const { Features } = await import("./loader.ts");
   const { programs } = new Features(libc, undefined);
   return programs.ok ? undefined : programs.reason;
 }
 
 /** The compiled programs as text. @throws UserError at the place in the user's file. */
 export async function dumpPrograms(input: ProbeInput): Promise<string> {
-  const [{ disassemble }, { openKernel }, libc] = await Promise.all([
+  const [{ disassemble }, libc] = await Promise.all([
     import("../bpf/codegen/disassemble.ts"),
-    toolchain(),
     loadLibc(),
   ]);
   return inWords(input, async () => {
-    const { set, compile } = await compiled(input, await openKernel(libc));
+    const { set, compile } = await compiled(input, libc);
     return set.probes
       .map(({ label, handler }) => {
         const program = compile(handler);
@@ -92,8 +93,10 @@ interface Compiled {
 }
 
 /** Probe files through the compiler; an object of another compiler as it is. */
-async function compiled(input: ProbeInput, kernel: Kernel): Promise<Compiled> {
+async function compiled(input: ProbeInput, libc: Libc): Promise<Compiled> {
   const { files } = input;
+  const { openKernel, loadProbes, compile } = await toolchain();
+  const kernel = await openKernel(libc);
   const object = "code" in files ? undefined : files.find((file) => file.endsWith(".o"));
   if (object !== undefined && !("code" in files)) {
     if (files.length > 1)
@@ -101,7 +104,6 @@ async function compiled(input: ProbeInput, kernel: Kernel): Promise<Compiled> {
     const { loadObject } = await import("../bpf/kernel/object/index.ts");
     return loadObject(object, kernel);
   }
-  const { loadProbes, compile } = await toolchain();
   return { set: await loadProbes(files, kernel, compilerOptions(input)), compile };
 }
 
@@ -115,19 +117,22 @@ function compilerOptions({ argv, pid, target }: ProbeInput): LoadOptions {
 
 /** Compiles and loads; nothing is attached yet. @throws UserError at the place in the user's file. */
 export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession> {
-  const [{ openKernel, loadSession }, libc] = await Promise.all([
-    toolchain(),
+  const [{ loadSession }, libc] = await Promise.all([
+    import("./loader.ts"),
     loadLibc().catch((error: Error) => {
       throw new UserError(error.message);
     }),
   ]);
-  return inWords(input, async () => {
-    const kernel = await openKernel(libc);
-    const { set, compile } = await compiled(input, kernel);
+  const loaded = ({ set, compile }: Compiled): { set: ProbeSet; session: LoadedSession } => {
     const session = loadSession(libc, set, compile, {
       measure: input.measure,
       ...(input.ringBytes === undefined ? {} : { ringBytes: input.ringBytes }),
     });
+    return { set, session };
+  };
+  return inWords(input, async () => {
+    const { set, session } =
+      loadedFromCache(input, loaded) ?? (await loadedAnew(input, libc, loaded));
     let timer: NodeJS.Timeout | undefined;
     const costs = (): readonly ProbeCost[] => (input.measure ? session.stats() : []);
     return {
@@ -162,6 +167,44 @@ export async function loadProbeSession(input: ProbeInput): Promise<ProbeSession>
       },
     };
   });
+}
+
+type Load = (compiled: Compiled) => { readonly set: ProbeSet; readonly session: LoadedSession };
+
+/** Only probes of a process depend on more than their files and the kernel. */
+function cacheSources({ files, argv, pid, target, cache }: ProbeInput): Sources | undefined {
+  const isGeneral = pid === undefined && target === undefined;
+  return cache === true && isGeneral ? { files, argv: argv ?? [] } : undefined;
+}
+
+function loadedFromCache(input: ProbeInput, load: Load): ReturnType<Load> | undefined {
+  const sources = cacheSources(input);
+  const kept = sources === undefined ? undefined : cachedProbes(sources);
+  if (sources === undefined || kept === undefined) return undefined;
+  const { set, programs } = kept;
+  const byHandler = new Map(set.probes.map(({ handler }, i) => [handler, programs[i]!]));
+  try {
+    return load({ set, compile: (handler) => byHandler.get(handler)! });
+  } catch {
+    forgetProbes(sources);
+    return undefined; // compiled anew, it says what is wrong
+  }
+}
+
+async function loadedAnew(input: ProbeInput, libc: Libc, load: Load): Promise<ReturnType<Load>> {
+  const { set, compile } = await compiled(input, libc);
+  const programs: Program[] = [];
+  const result = load({
+    set,
+    compile: (handler) => {
+      const program = compile(handler);
+      programs.push(program);
+      return program;
+    },
+  });
+  const sources = cacheSources(input);
+  if (sources !== undefined) keepProbes(sources, { set, programs });
+  return result;
 }
 
 async function inWords<T>(input: ProbeInput, job: () => Promise<T>): Promise<T> {

@@ -41,13 +41,18 @@ afterEach(() => {
 });
 
 class Running {
+  /** On both streams, as it came. */
   said = "";
+  printed = "";
   readonly child: ChildProcess;
   readonly #waiting = new Set<() => void>();
 
   constructor(...args: readonly string[]) {
     this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     children.push(this.child);
+    this.child.stdout!.on("data", (text: string) => {
+      this.printed += text;
+    });
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.setEncoding("utf8").on("data", (text: string) => {
         this.said += text;
@@ -134,14 +139,14 @@ watchTest(
     expect(running.held()).toEqual(held);
     expect(await running.ends()).toBe(0);
 
-    const calls = [...running.said.matchAll(/<(\w+ \w) (\d+)>/g)];
+    const calls = [...running.printed.matchAll(/<(\w+ \w) (\d+)>/g)];
     const versions = [...new Set(calls.map(([, version]) => version))];
     expect(versions).toEqual(["one A", "one B", "two D", "three D"]);
     const seen = new Set(calls.map(([, , call]) => Number(call)));
     const [first, last] = [Math.min(...seen), Math.max(...seen)];
     expect(last - first + 1).toBe(seen.size);
     // What a version has counted is what it has printed.
-    const counted = [...running.said.matchAll(/calls of \w: ([\d,]+)/g)].map(([, text]) =>
+    const counted = [...running.printed.matchAll(/calls of \w: ([\d,]+)/g)].map(([, text]) =>
       Number(text!.replaceAll(",", "")),
     );
     expect(counted).toEqual(

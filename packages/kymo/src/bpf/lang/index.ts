@@ -13,6 +13,7 @@ import { type ParsedModule, probeModule } from "./instrument.ts";
 import type { Unit } from "./lower.ts";
 import { Modules, oneLiner } from "./modules.ts";
 import { Registry } from "./registry.ts";
+import { isRepeatable } from "./repeatable.ts";
 import { Session } from "./session.ts";
 import { type Node, parse, references } from "./syntax.ts";
 
@@ -82,6 +83,7 @@ export async function loadProbes(
     ring: registry.ring,
     losses: registry.losses,
     notes: [...registry.notes],
+    repeatable: isRepeatable(modules.parsed),
   };
 }
 

@@ -30,6 +30,7 @@ const flags = {
   dump: { type: "boolean", help: "print the compiled programs, and attach nothing" },
   "buffer-mb": { type: "number", value: "N", help: "MiB of the probes' ring buffer", default: 16 },
   "no-cost": { type: "boolean", help: "don't measure what the probes cost" },
+  "no-cache": { type: "boolean", help: "compile anew, and keep nothing for the next time" },
   quiet: { type: "boolean", short: "q", help: "say nothing but errors" },
 } as const satisfies Flags;
 
@@ -87,6 +88,7 @@ async function run(argv: readonly string[]): Promise<number> {
     argv: args,
     pid,
     ringBytes: ringBytes(bufferMb),
+    cache: values["no-cache"] !== true,
     measure: values["no-cost"] !== true && values.output !== undefined,
   };
   const view = viewOf(values);
