@@ -52,7 +52,7 @@ const wordsBytes = 128;
 const target = targetPid();
 const inTree = 1;
 const stranger = 0;
-/** Processes that were looked at: a child of the recorded tree stays in it when it loses its parent. */
+/** Processes that were looked at: the child of one that is recorded is, too, also when it loses its parent. */
 const known = hash<u32, u8>({ max: 65_536 });
 const generations = 32;
 
@@ -76,8 +76,8 @@ function recorded(): boolean {
 }
 
 if (target !== 0) {
-  rawTracepoint("sched_process_fork", (parent, child) => {
-    if ((known.get(parent.tgid) ?? stranger) === inTree) known.set(child.tgid, inTree);
+  rawTracepoint("sched_process_fork", (_parent, child) => {
+    if (recorded()) known.set(child.tgid, inTree);
   });
   rawTracepoint("sched_process_exit", (exited) => {
     if (exited.pid === exited.tgid) known.delete(exited.tgid);

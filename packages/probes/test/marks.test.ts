@@ -302,17 +302,16 @@ describe("who is recorded", () => {
   testNeeding(...needs, "bash")(
     "the target's children, also those that lost their parent; nobody else",
     async () => {
-      const [go, done] = [work.path("go"), work.path("done")];
-      const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.01; done`;
+      const [go, done, orphaned] = ["go", "done", "orphaned"].map((name) => work.path(name));
+      const wait = (file = "") => `while [ ! -e ${file} ]; do sleep 0.01; done`;
       const other = spawn("bash", ["-c", `${wait(go)}; ${ask("other")}; touch ${done}`]);
-      const orphan = `while [ $(ps -o ppid= -p $$) = $0 ]; do sleep 0.01; done; ${ask("orphan")}`;
-      const child = `${ask("child")}; bash -c '${orphan}' $$ &`;
-      const ran = work.record(
-        ["bash", "-c", `bash -c "$1"; touch ${go}; ${wait(done)}; sleep 0.5`, "target", child],
-        alone,
-      );
+      // Nobody before it has marked anything, and its parent is gone when it does.
+      const orphan = `while [ $(ps -o ppid= -p $$) = $0 ]; do sleep 0.01; done; ${ask("orphan")}; touch ${orphaned}`;
+      const child = `bash -c '${orphan}' $$ &`;
+      const target = `bash -c "$1"; touch ${go}; ${wait(done)}; ${wait(orphaned)}; ${ask("target")}`;
+      const ran = work.record(["bash", "-c", target, "target", child], alone);
       if (other.exitCode === null) await once(other, "exit");
-      expect(ran.query(instants)).toEqual([{ name: "child" }, { name: "orphan" }]);
+      expect(ran.query(instants)).toEqual([{ name: "orphan" }, { name: "target" }]);
     },
   );
 
