@@ -1,3 +1,4 @@
+/// <reference types="node" />
 /**
  * Packets: a slice for each on its way out (queue → driver) and in (driver → stack), on tracks by device, direction and
  * queue. They are the rows of the table `packet`, with what the packet's own headers say; what the kernel throws away is

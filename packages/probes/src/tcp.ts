@@ -46,6 +46,12 @@ tracepoint("tcp:tcp_retransmit_skb", (e) =>
     track: track("tcp", e.sport, e.dport),
     name: "retransmit",
     category: "tcp",
-    args: { sport: e.sport, dport: e.dport, state: e.state },
+    args: {
+      from: e.family === ipv4 ? address(e.saddr) : address(e.saddr_v6),
+      to: e.family === ipv4 ? address(e.daddr) : address(e.daddr_v6),
+      sport: e.sport,
+      dport: e.dport,
+      state: states[e.state],
+    },
   }),
 );
