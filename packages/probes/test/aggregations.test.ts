@@ -1,18 +1,12 @@
 /** What aggregations say on the terminal and leave in a trace: keys as what they are, stacks by name, periods. */
-import { spawnSync } from "node:child_process";
-import { copyFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect } from "vitest";
+import path from "node:path";
+import { afterAll, describe, expect } from "vitest";
 import { testNeeding } from "../../kymo/src/testing/capability.ts";
 import { Workplace } from "./run.ts";
 
 const place = new Workplace();
 afterAll(() => place.clean());
-/** A dd that nobody else's is taken for. */
-const dd = `dd${process.pid}`;
-beforeAll(() => {
-  const found = spawnSync("sh", ["-c", "command -v dd"], { encoding: "utf8" }).stdout.trim();
-  if (found !== "") copyFileSync(found, place.path(dd));
-});
+const dd = path.basename(place.own("dd"));
 const probing = testNeeding("linux", "root", "tracepoints", "bpf");
 const probingC = testNeeding("linux", "root", "tracepoints", "bpf", "cc");
 

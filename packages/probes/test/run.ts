@@ -1,6 +1,6 @@
 /** A shipped probe on a real workload: through the built command line, and its trace through SQL. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,6 +32,18 @@ export class Workplace {
     const file = this.path(name);
     writeFileSync(file, text);
     return file;
+  }
+
+  /**
+   * A copy of a command, by a name that nobody else's has: probes see the whole machine, and tests run beside each other.
+   * @returns its path; its last part is the name of its threads, too.
+   */
+  own(command: string): string {
+    const folders = (process.env["PATH"] ?? "").split(path.delimiter);
+    const found = folders.map((folder) => path.join(folder, command)).find(existsSync);
+    const copy = this.path(`${command}${process.pid}`);
+    if (found !== undefined) copyFileSync(found, copy);
+    return copy;
   }
 
   /** A C program, compiled. */

@@ -1,5 +1,6 @@
 /** Shipped probes about scheduling and waiting. */
 import { spawnSync } from "node:child_process";
+import path from "node:path";
 import { afterAll, describe, expect } from "vitest";
 import { testNeeding } from "../../kymo/src/testing/capability.ts";
 import { Workplace } from "./run.ts";
@@ -30,11 +31,12 @@ describe("sched", () => {
 
 describe("offcpu", () => {
   probing("each sleep is a slice off the CPU, with the stack that went to sleep", () => {
-    const ran = work.probe("offcpu", ["bash", "-c", "for i in $(seq 10); do sleep 0.05; done"]);
+    const sleep = work.own("sleep");
+    const ran = work.probe("offcpu", ["bash", "-c", `for i in $(seq 10); do ${sleep} 0.05; done`]);
     expect(ran.status).toBe(0);
     const rows = ran.query(
       `select s.dur as dur, (select string_agg(display_value, ' ') from args a where a.arg_set_id = s.arg_set_id) as stack from slice s join thread t using (utid)
-       where s.name = 'off CPU' and t.name = 'sleep' and s.dur > 45000000`,
+       where s.name = 'off CPU' and t.name = '${path.basename(sleep)}' and s.dur > 45000000`,
     );
     expect(rows.length).toBe(10);
     expect(rows.every(({ stack }) => /nanosleep/.test(String(stack)))).toBe(true);
