@@ -48,14 +48,14 @@ async function buildKymo() {
       "oxc-parser",
       "oxc-transform",
     ],
+    splitting: true,
     sourcemap: true,
     logLevel: "warning",
   };
-  // A worker shares no modules with its thread of origin: as one file each, it starts 20 ms sooner than as thirty.
+  // A worker shares no modules with its thread of origin: as few files of its own, it starts 20 ms sooner than as thirty.
   const builds = await Promise.all([
     build({
       ...options,
-      splitting: true,
       entryPoints: [
         { in: path.join(pkg, "src/cli/main.ts"), out: "cli" },
         { in: path.join(pkg, "src/index.ts"), out: "index" },

@@ -83,7 +83,7 @@ export class LoadedSession {
     options: SessionOptions,
   ) {
     this.#bpf = new Bpf(libc);
-    const btf = kernelTypes()?.btf;
+    const btf = kernelTypes(libc)?.btf;
     const features = options.features ?? new Features(libc, btf);
     this.#context = { libc, bpf: this.#bpf, btf, features };
     this.maps = this.#maps;
