@@ -93,7 +93,9 @@ function run() {
   if (allEvents)
     perfEvents.push("-e", "raw_syscalls:*", "-e", "cpu-clock", "-g", "-F", "999");
   const perf = ["perf", "record", "-q", "-B", "-N", "-o", perfData, "-a", "-k", "mono", ...perfEvents, "--"];
-  const options = allEvents ? [] : ["--no-syscalls", "--no-samples", "--no-counters"];
+  const options = allEvents
+    ? []
+    : "--no-syscalls --no-samples --no-counters --no-block --no-marks".split(" ");
   const own = [process.execPath, kymo, "record", "-o", trace, ...options, "--"];
 
   const results = { none: [], perf: [], kymo: [] };
