@@ -225,8 +225,13 @@ function isMethod(parent: Node | undefined): boolean {
 
 /** tracepoint(…), syscall.exit(…), probe.hash(…) of `import * as probe`. */
 function isProbeCall(callee: Node, module: ParsedModule): boolean {
-  if (callee.type === "MemberExpression" && !callee.computed)
-    return isProbeCall(callee.object, module);
+  if (callee.type === "MemberExpression" && !callee.computed) {
+    const { object } = callee;
+    // process.argv.slice() is Node's own, whichever process it is (session.ts).
+    if (object.type === "Identifier" && module.probeNames.get(object.name) === "process")
+      return false;
+    return isProbeCall(object, module);
+  }
   return callee.type === "Identifier" && module.probeNames.has(callee.name);
 }
 

@@ -86,6 +86,14 @@ test("process.argv, import.meta and Node's modules are a script's own", async ()
   expect(process.argv).toBe(argv);
 });
 
+test("a one-liner has both its arguments and the track of the process", async () => {
+  const code = `const [first] = process.argv.slice(2);
+    tracepoint("test:event", () => instant({ name: "x", track: process(), args: { first } }));`;
+  const set = await loadProbes({ code }, fakeKernel(), { argv: ["one"] });
+  expect(set.sites[0]).toMatchObject({ track: { kind: "process" } });
+  expect(argsOf(set)).toEqual({ first: "one" });
+});
+
 test("a file is run again by the next load", async () => {
   const text = (n: number) =>
     `import { instant, tracepoint } from "kymo/probe"; tracepoint("test:event", () => instant({ name: "x", args: { n: ${n} } }));`;

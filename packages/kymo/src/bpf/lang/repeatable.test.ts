@@ -17,6 +17,7 @@ test.each([
   "const limit = Math.max(1, Number(process.argv[2] ?? 100)); export default limit;",
   'import type { Stats } from "node:fs"; const table = new Map<string, Stats>();',
   "const o = { fetch: 2, Date: 3 }; o.Date;",
+  'import { process } from "kymo/probe"; process.argv;',
 ])("what sees only itself and its arguments is the same again: %s", (text) => {
   expect(repeatable(text)).toBe(true);
 });
@@ -30,6 +31,8 @@ test.each([
   'const seed = Math["random"]();',
   "const home = process.env.HOME;",
   "const { env } = process;",
+  'import { process } from "kymo/probe"; process.env;',
+  'import { process } from "kymo/probe"; const { env } = process;',
   "const one = globalThis;",
   "const one = performance.now();",
   'const one = await import("./one.ts");',

@@ -56,7 +56,9 @@ function isPropertyName(node: Node, parent: Node | undefined): boolean {
 }
 
 function isConstant(name: string, parent: Node | undefined, module: ParsedModule): boolean {
-  if (module.probeNames.has(name)) return true;
+  // Of kymo/probe, process() is a track; all else of it is Node's.
+  const isTrack = parent?.type === "CallExpression";
+  if (module.probeNames.has(name) && (name !== "process" || isTrack)) return true;
   if (otherGlobals.has(name)) return false;
   if (name !== "process" && name !== "Math") return true;
   if (parent?.type !== "MemberExpression" || parent.computed) return false;

@@ -218,6 +218,8 @@ export class Session {
       this.builtins.set(builtin, name);
       values[name] = builtin;
     }
+    // In a one-liner it stands before Node's own, whose argv and env are wanted, too.
+    Object.setPrototypeOf(values["process"], globalThis.process);
     this.values = values;
   }
 
