@@ -167,6 +167,14 @@ describe("periods", () => {
   });
 });
 
+probing("a map that is full is told", () => {
+  const add = "const c = count({ max: MAX }); begin(() => { c.add(1); c.add(2); c.add(3); })";
+  const full = place.oneLiner(add.replace("MAX", "2"), "true");
+  expect(full.stdout.match(/^ {2}\d +1$/gm)).toHaveLength(2);
+  expect(full.stdout).toContain("  c has no room for more than 2 keys, others were not counted");
+  expect(place.oneLiner(add.replace("MAX", "4"), "true").stdout).not.toContain("room");
+});
+
 probing("begin, interval and end add to the same aggregation", () => {
   const { stdout, stderr } = place.oneLiner(
     `const c = count(); begin(() => c.add("begin")); interval("50ms", () => c.add("tick"));

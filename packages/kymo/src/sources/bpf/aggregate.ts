@@ -24,7 +24,7 @@ import {
 import { readNumber } from "./fields.ts";
 import { type MapEntry, MapReader } from "./map-reader.ts";
 import { percentile } from "./percentile.ts";
-import { periodLines } from "./report.ts";
+import { periodLines, reportLines } from "./report.ts";
 import type { ProbeRequest } from "./request.ts";
 import { isStackField } from "./stack-reader.ts";
 import type { Values } from "./values.ts";
@@ -77,17 +77,16 @@ export class Aggregations {
     for (const reader of this.#readers) reader.round(ts);
   }
 
-  /** The totals, drawn and stored where a trace is written. @returns them, for the terminal. */
-  finish(ts: Ns): { readonly aggregation: Aggregation; readonly rows: AggregationRow[] }[] {
+  /** The totals, drawn and stored where a trace is written. @returns what they say on the terminal, each. */
+  finish(ts: Ns): (readonly string[])[] {
     return this.#readers.map((reader) => {
       const rows = reader.finish(ts);
-      if (!this.#drawn) return { aggregation: reader.aggregation, rows };
-      let left = storedRowLimit;
+      let left = this.#drawn ? storedRowLimit : 0;
       for (const row of rows) {
         if (left <= 0) break;
         left -= this.#store(ts, reader.aggregation, row);
       }
-      return { aggregation: reader.aggregation, rows };
+      return [...reportLines(reader.aggregation, rows), ...reader.missing.map((one) => `  ${one}`)];
     });
   }
 
@@ -157,6 +156,8 @@ class AggregationReader {
   /** Of periods: all that was there when the last one ended. */
   #before: RowTable;
   #undrawn = 0;
+  /** The map had as many entries as it can have, once. */
+  #full = false;
   #nextNs: number | undefined;
 
   constructor(
@@ -198,15 +199,27 @@ class AggregationReader {
     if (this.#replaces) table.addAll(this.#before.sorted());
     const rows = table.sorted();
     if (!this.#options.drawn) return rows;
+    const { name } = this.aggregation;
+    for (const message of this.missing) this.#sink.problem({ kind: "lost-events", message });
     // Less than a period is not comparable with one.
     if (this.aggregation.periods === undefined) this.#draw(ts, rows);
     if (this.#undrawn > 0)
       this.#sink.problem({
         kind: "unsupported",
         count: this.#undrawn,
-        message: `keys of ${this.aggregation.name} have no counter on the timeline: ${counterKeyLimit} at most; the table aggregation has all`,
+        message: `keys of ${name} have no counter on the timeline: ${counterKeyLimit} at most; the table aggregation has all`,
       });
     return rows;
+  }
+
+  /** What was not counted, in words. */
+  get missing(): string[] {
+    const { name, map } = this.aggregation;
+    return this.#full
+      ? [
+          `${name} has no room for more than ${map.max} keys, others were not counted; give it a larger max`,
+        ]
+      : [];
   }
 
   #endPeriod(ts: Ns): void {
@@ -232,13 +245,16 @@ class AggregationReader {
   #read(): RowTable {
     const table = new RowTable(this.aggregation.kind);
     const buckets = hasBuckets(this.aggregation);
+    let entries = 0;
     const add = ({ key, bucket, count, value }: MapEntry): void => {
+      entries++;
       this.#keyRecord.set(key);
       const parts = this.#keyParts.map((part) => part());
       table.add(parts, { count, value }, buckets ? [[bucket, count]] : []);
     };
     if (this.#replaces) this.#reader.take(add);
     else this.#reader.forEach(add);
+    this.#full ||= entries >= this.aggregation.map.max && this.aggregation.key.length > 0;
     return table;
   }
 

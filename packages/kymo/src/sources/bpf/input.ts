@@ -11,7 +11,6 @@ import type { MergeInput } from "../perf/merge.ts";
 import { Aggregations } from "./aggregate.ts";
 import { BpfDecoder, type DecoderOptions } from "./decode.ts";
 import { Losses } from "./losses.ts";
-import { reportLines } from "./report.ts";
 import { type ProbeCost, type ProbeRequest, probeCostPrefix } from "./request.ts";
 import { keyedTrackLimit } from "./tracks.ts";
 
@@ -100,8 +99,7 @@ export class BpfInput implements ExtraInput {
         count: unknownMarks,
         message: `begin like a mark and are none: ${JSON.stringify(unknownMark)}; see docs/events-from-any-language.md`,
       });
-    for (const { aggregation, rows } of this.#aggregations.finish(ts))
-      this.#options.onReport?.(reportLines(aggregation, rows));
+    for (const lines of this.#aggregations.finish(ts)) this.#options.onReport?.(lines);
   }
 
   /** What the probes' programs have cost so far: a counter each, and for `kymo info`. */
