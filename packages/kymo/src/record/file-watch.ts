@@ -9,7 +9,7 @@ import path from "node:path";
 const settleMs = 20;
 
 export class FileWatch {
-  readonly #onSave: () => void;
+  readonly #onSave: (at: number) => void;
   readonly #directories = new Map<string, FSWatcher>();
   /** What each file held when it was last looked at. */
   #texts = new Map<string, string>();
@@ -18,8 +18,8 @@ export class FileWatch {
   /** Any script that comes or changes counts: one that was missing, or an import that nobody knows yet. */
   anyScript = false;
 
-  /** `onSave` is called when a file holds something else than before. */
-  constructor(onSave: () => void) {
+  /** `onSave` is called when a file holds something else than before; `at` is when that was noticed, as performance.now(). */
+  constructor(onSave: (at: number) => void) {
     this.#onSave = onSave;
   }
 
@@ -56,10 +56,11 @@ export class FileWatch {
       file === undefined || this.#paths.has(file) || (this.anyScript && /\.[cm]?[jt]s$/.test(file));
     if (!counts) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#compare(file), settleMs);
+    const at = performance.now();
+    this.#timer = setTimeout(() => this.#compare(file, at), settleMs);
   }
 
-  #compare(file: string | undefined): void {
+  #compare(file: string | undefined, at: number): void {
     let changed = this.anyScript && file !== undefined && !this.#paths.has(file);
     for (const [known, before] of this.#texts) {
       const text = textOf(known);
@@ -67,7 +68,7 @@ export class FileWatch {
       this.#texts.set(known, text);
       changed = true;
     }
-    if (changed) this.#onSave();
+    if (changed) this.#onSave(at);
   }
 }
 

@@ -56,11 +56,11 @@ export class RunningProbes {
   }
 
   /**
-   * `next` takes over, or is closed. One replacement at a time.
-   * @returns whether it runs: not when the recording has ended meanwhile
+   * `next` takes over, or is closed. One replacement at a time. `taken` is called when it runs and the last one doesn't any more.
+   * @returns when the last one is gone; whether `next` runs: not when the recording has ended meanwhile
    * @throws UserError when it can't be attached; what ran before still does
    */
-  async replace(next: ProbeSession): Promise<boolean> {
+  async replace(next: ProbeSession, taken: () => void = () => {}): Promise<boolean> {
     if (this.#ended) {
       next.close();
       return false;
@@ -78,6 +78,7 @@ export class RunningProbes {
       throw error;
     }
     this.#end(last);
+    taken();
     const retired = this.#running;
     this.#running = version;
     await this.#drain.retire(retired);

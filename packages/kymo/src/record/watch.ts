@@ -25,8 +25,8 @@ export class ProbeWatch {
     this.#input = input;
     this.#probes = probes;
     this.#hooks = hooks;
-    this.#files = new FileWatch(() => {
-      this.#savedAt = performance.now();
+    this.#files = new FileWatch((at) => {
+      this.#savedAt = at;
       if (!this.#busy) void this.#follow();
     });
     this.#files.files(first.files);
@@ -48,8 +48,9 @@ export class ProbeWatch {
         // Saved again meanwhile: the next turn is for that.
         this.#files.files(next.files);
         this.#files.anyScript = false;
-        if (await this.#probes.replace(next))
-          this.#hooks.replaced(next, performance.now() - savedAt);
+        await this.#probes.replace(next, () =>
+          this.#hooks.replaced(next, performance.now() - savedAt),
+        );
       } catch (error) {
         // What it lacks may be in a file that nobody watches yet.
         this.#files.anyScript = true;
