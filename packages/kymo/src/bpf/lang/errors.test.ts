@@ -246,6 +246,17 @@ const cases: readonly [string, string, string][] = [
     inHandler(`const n = cast("struct nod", e.count);`),
     "3:16: there is no struct nod; did you mean node?",
   ],
+  [
+    "a name that is declared twice",
+    "const limit = 1;\nconst limit = 2;",
+    "3:7: syntax: Identifier `limit` has already been declared",
+  ],
+  ["a name that is declared twice in a handler", inHandler("const a = 1; const a = 2;"), "3:20: "],
+  [
+    "a function of kymo/probe that goes by another name",
+    "const later = interval;\n  later('1s', () => {});",
+    "3:3: interval() is called in a way that kymo can't follow: call it by its name",
+  ],
   ["a syntax error", `tracepoint("test:event", (e) => { const = 5; });`, "2:41: syntax: "],
   [
     "what the module throws",

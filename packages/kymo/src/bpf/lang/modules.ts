@@ -22,7 +22,7 @@ import {
   probeModule,
   sourceUrl,
 } from "./instrument.ts";
-import { type FunctionNode, parse, references } from "./syntax.ts";
+import { type FunctionNode, parse, references, semanticError } from "./syntax.ts";
 
 /** A function of a module that has run: its syntax, and the values of the names it uses. */
 export interface FunctionRecord {
@@ -157,7 +157,9 @@ export class Modules {
     try {
       values = (await import(/* @vite-ignore */ dataUrl(text))) as Namespace;
     } catch (error) {
-      throw thrownBy(error, this.files);
+      throw error instanceof SyntaxError
+        ? (semanticError(module.source) ?? thrownBy(error, this.files))
+        : thrownBy(error, this.files);
     }
     this.#values.set(module.file, values);
     return values;
@@ -258,7 +260,8 @@ function metaOf(file: string): object {
 
 /** What a module threw while it ran, at the place of it that the stack names. */
 function thrownBy(error: unknown, files: readonly SourceFile[]): ProbeError {
-  if (error instanceof ProbeError) return error;
+  if (error instanceof ProbeError && error.file !== undefined) return error;
+  const fix = error instanceof ProbeError ? error.fix : undefined;
   const message = error instanceof Error ? error.message : String(error);
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   for (const line of stack.split("\n")) {
@@ -273,7 +276,7 @@ function thrownBy(error: unknown, files: readonly SourceFile[]): ProbeError {
     const before = file.text.split("\n").slice(0, Number(place[1]) - 1);
     const offset = before.reduce((sum, text) => sum + text.length + 1, 0);
     const indent = /^\s*/.exec(file.text.slice(offset))![0].length;
-    return new ProbeError(message, { file, offset: offset + indent });
+    return new ProbeError(message, { file, offset: offset + indent }, fix);
   }
-  return new ProbeError(message);
+  return new ProbeError(message, undefined, fix);
 }

@@ -3,6 +3,7 @@ import {
   type ArrowFunctionExpression,
   type Function as FunctionOrDeclaration,
   type Node,
+  type OxcError,
   type Program,
   parseSync,
   visitorKeys,
@@ -26,16 +27,28 @@ export function parse(file: SourceFile): Program {
   const brackets = tooManyBrackets(file.text);
   if (brackets !== undefined) throw tooDeep(brackets);
   const { program, errors } = parseSync(file.path, file.text, { lang: "ts", sourceType: "module" });
+  const error = firstError(file, errors);
+  if (error !== undefined) throw error;
+  const deep = deepest(program);
+  if (deep !== undefined) throw tooDeep(deep.start);
+  return program;
+}
+
+/** What takes more than the grammar to see: a name that is declared twice. Asked when a module is refused. */
+export function semanticError(file: SourceFile): ProbeError | undefined {
+  const options = { lang: "ts", sourceType: "module", showSemanticErrors: true } as const;
+  return firstError(file, parseSync(file.path, file.text, options).errors);
+}
+
+function firstError(file: SourceFile, errors: readonly OxcError[]): ProbeError | undefined {
   const error = errors.find(({ severity }) => severity === "Error");
-  if (error === undefined) {
-    const deep = deepest(program);
-    if (deep !== undefined) throw tooDeep(deep.start);
-    return program;
-  }
-  throw new ProbeError(
-    `syntax: ${error.message}${error.helpMessage === null ? "" : ` (${error.helpMessage})`}`,
-    { file, offset: error.labels[0]?.start ?? 0 },
-  );
+  if (error === undefined) return undefined;
+  const { message, helpMessage, labels } = error;
+  return new ProbeError(`syntax: ${message}${helpMessage === null ? "" : ` (${helpMessage})`}`, {
+    file,
+    // Of two declarations the second one is the mistake.
+    offset: Math.max(...labels.slice(0, 2).map(({ start }) => start), 0),
+  });
 }
 
 /** What walks a tree calls itself at each level. */
