@@ -1,5 +1,4 @@
-import { dumpPrograms, ringBytes } from "../../record/probes.ts";
-import { record } from "../../record/record.ts";
+import { CaptureSession } from "../../record/capture-session.ts";
 import { probeFile, shippedProbes } from "../../record/shipped.ts";
 import { type Flags, helpFlags, parseFlags } from "../arguments.ts";
 import { type Command, UsageError, UserError } from "../command.ts";
@@ -83,6 +82,19 @@ async function run(argv: readonly string[]): Promise<number> {
     throw new UsageError("--pid and a command: probe one or the other");
   if (values.watch && "code" in files) throw new UsageError("--watch watches files; -e has none");
   const bufferMb = inRange("--buffer-mb", values["buffer-mb"], 0.0625, 1024);
+  const view = viewOf(values);
+  const seconds =
+    values.duration === undefined ? Infinity : inRange("--duration", values.duration, 0.001, 1e6);
+  const quiet = values.quiet === true;
+  // Nothing is wrong with the command line. What takes longest to start goes first.
+  const capture =
+    values.dump || view !== undefined
+      ? undefined
+      : new CaptureSession({ quiet, file: values.output });
+  const [{ record }, { dumpPrograms, ringBytes }] = await Promise.all([
+    import("../../record/record.ts"),
+    import("../../record/probes.ts"),
+  ]);
   const probes = {
     files,
     argv: args,
@@ -91,7 +103,6 @@ async function run(argv: readonly string[]): Promise<number> {
     cache: values["no-cache"] !== true,
     measure: values["no-cost"] !== true && values.output !== undefined,
   };
-  const view = viewOf(values);
   if (values.dump) {
     console.log(await dumpPrograms(probes));
     return 0;
@@ -100,10 +111,9 @@ async function run(argv: readonly string[]): Promise<number> {
     file: values.output,
     command: rest ?? [],
     pid,
-    seconds:
-      values.duration === undefined ? Infinity : inRange("--duration", values.duration, 0.001, 1e6),
+    seconds,
     maxBytes: Infinity,
-    quiet: values.quiet === true,
+    quiet,
     bufferMb,
     version,
     // What the probes' events need to have names: tasks and what they have mapped.
@@ -120,7 +130,8 @@ async function run(argv: readonly string[]): Promise<number> {
     probes,
     watch: values.watch === true,
   };
-  if (view === undefined) return (await record(options)).status;
+  if (view === undefined)
+    return (await record({ ...options, ...(capture === undefined ? {} : { capture }) })).status;
   const { recordLive } = await import("../../live/record-live.ts");
   return (await recordLive(options, view)).status;
 }
