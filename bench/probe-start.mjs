@@ -2,14 +2,14 @@
  * From the file to the first event on standard output: `kymo probe FILE` without and with what it has cached, and bpftrace
  * with the same probe. Interleaved, medians; a program that opens a file every millisecond is there before.
  *
- *     node bench/probe-start.mjs [--rounds 15] [--nice -20]
+ *     node bench/probe-start.mjs [--rounds 15]
  *
- * Needs root and BPF; bpftrace where it is. On a machine with other work, --nice -20 keeps that out of most of it: both are given
- * the same priority. KYMO is another kymo.mjs to measure, NODE another Node.
+ * Needs root and BPF; bpftrace where it is. On a machine with other work the fastest runs say more than the medians. KYMO is
+ * another kymo.mjs to measure, NODE another Node.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, setPriority, tmpdir } from "node:os";
+import { cpus, loadavg, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -27,7 +27,6 @@ if (process.platform !== "linux" || process.getuid() !== 0) {
   console.log("SKIP probe-start: needs root on Linux");
   process.exit(0);
 }
-setPriority(argument("--nice", 0));
 
 const dir = mkdtempSync(path.join(tmpdir(), "kymo-start-"));
 const file = path.join(dir, "opens.ts");
