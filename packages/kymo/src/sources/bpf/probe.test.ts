@@ -3,7 +3,7 @@
  * with the reason elsewhere. What a probe says is compared with what is known of the program that was probed.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,9 +31,21 @@ const run = (command: string, ...args: readonly string[]): Ended =>
   spawnSync(process.execPath, [kymo, command, ...args], { encoding: "utf8", maxBuffer: 2 ** 28 });
 const probe = (...args: readonly string[]): Ended => run("probe", ...args);
 
+/** dd and sleep under names of this test's own: what runs beside it may use them, too. */
+const [copier, napper] = [`dd${process.pid}`, `nap${process.pid}`];
+const asNamed = (name: string): string | undefined =>
+  process.env["PATH"]
+    ?.split(":")
+    .map((folder) => path.join(folder, name))
+    .find((one) => existsSync(one));
+beforeAll(() => {
+  symlinkSync(asNamed("dd") ?? "/bin/dd", file(copier));
+  symlinkSync(asNamed("sleep") ?? "/bin/sleep", file(napper));
+});
+
 /** Reads and writes of one byte each: exactly so many of them. */
 const dd = (count: number) => [
-  ...["dd", "status=none", "if=/dev/zero", "of=/dev/null"],
+  ...[file(copier), "status=none", "if=/dev/zero", "of=/dev/null"],
   ...["bs=1", `count=${count}`],
 ];
 const eventCount = (trace: Trace, kind: string): number =>
@@ -76,7 +88,7 @@ describe("without -o", () => {
        const bytes = hist({ name: "bytes", unit: "bytes" });
        begin(() => print\`starts\`);
        syscall.exit("write", (e) => {
-         if (comm() !== "dd" || e.ret !== 1) return;
+         if (comm() !== "${copier}" || e.ret !== 1) return;
          calls.add(comm());
          bytes.add(e.ret);
        });
@@ -88,7 +100,7 @@ describe("without -o", () => {
     const lines = ended.stdout.trimEnd().split("\n");
     expect(lines[0]).toBe("starts");
     expect(lines).toContain("ends");
-    expect(lines).toContain("  dd  500");
+    expect(lines).toContain(`  ${copier}  500`);
     expect(lines.some((line) => /^ {2}\[1\] {2}500 █{40}$/.test(line))).toBe(true);
   });
 
@@ -109,7 +121,7 @@ describe("with -o", () => {
     const out = file("slices.pftrace");
     const ended = probe(
       "-e",
-      'syscall.span("write", (e) => { if (comm() === "dd") return span({ name: "write", args: { fd: e.fd, count: e.count } }); })',
+      `syscall.span("write", (e) => { if (comm() === "${copier}") return span({ name: "write", args: { fd: e.fd, count: e.count } }); })`,
       "-o",
       out,
       "--",
@@ -120,7 +132,7 @@ describe("with -o", () => {
     const trace = await openTraceFile(out);
     expect(trace.problems).toEqual([]);
     const threads = trace.tracks.flatMap((track, id) =>
-      track.kind === "thread" && trace.trackName(id as never) === "dd" ? [id] : [],
+      track.kind === "thread" && trace.trackName(id as never) === copier ? [id] : [],
     );
     expect(threads).toHaveLength(1);
     const slices = trace.rowsOf(threads[0] as never).filter(({ kind }) => kind === "slice");
@@ -136,11 +148,11 @@ describe("with -o", () => {
     const out = file("nap.pftrace");
     const ended = probe(
       "-e",
-      'syscall.span("clock_nanosleep", () => { if (comm() === "sleep") return span({ name: "nap" }); })',
+      `syscall.span("clock_nanosleep", () => { if (comm() === "${napper}") return span({ name: "nap" }); })`,
       "-o",
       out,
       "--",
-      "sleep",
+      file(napper),
       "0.7",
     );
     expect(ended.status, ended.stderr).toBe(0);
@@ -156,7 +168,7 @@ describe("with -o", () => {
       `const wrote = eventType("wrote", { fd: "int", who: "text" });
        const calls = count({ name: "calls" });
        syscall("write", (e) => {
-         if (comm() !== "dd" || e.count !== 1) return;
+         if (comm() !== "${copier}" || e.count !== 1) return;
          wrote({ fd: e.fd, who: comm() });
          calls.add(e.fd);
        });`,
@@ -170,7 +182,7 @@ describe("with -o", () => {
     const query = run(
       "query",
       out,
-      "SELECT (SELECT count(*) FROM wrote WHERE fd = 1 AND who = 'dd') AS events, name, key, count FROM aggregation",
+      `SELECT (SELECT count(*) FROM wrote WHERE fd = 1 AND who = '${copier}') AS events, name, key, count FROM aggregation`,
       "--format",
       "json",
     );
@@ -184,7 +196,7 @@ describe("with -o", () => {
     const out = file("stacks.pftrace");
     const ended = probe(
       "-e",
-      'syscall("write", () => { if (comm() === "dd") sample({ stacks: [kstack(), ustack()] }); })',
+      `syscall("write", () => { if (comm() === "${copier}") sample({ stacks: [kstack(), ustack()] }); })`,
       "-o",
       out,
       "--",
@@ -207,7 +219,7 @@ describe("with -o", () => {
     writeFileSync(
       script,
       `import { syscall, instant, comm } from "kymo/probe";
-       syscall("write", (e) => { if (comm() === "dd" && e.count === 1) return instant({ name: "one byte" }); });`,
+       syscall("write", (e) => { if (comm() === "${copier}" && e.count === 1) return instant({ name: "one byte" }); });`,
     );
     const ended = run("record", "--probe", script, "-o", out, "--", ...dd(200));
     expect(ended.status, ended.stderr).toBe(0);
@@ -240,7 +252,7 @@ describe("the end", () => {
         stdout += chunk;
       });
       await said(child, "ready");
-      spawnSync("dd", dd(1000).slice(1));
+      spawnSync(file(copier), dd(1000).slice(1));
       child.kill("SIGINT");
       expect(await exitOf(child)).toBe(0);
       expect(stdout).toContain("over\n");
@@ -255,7 +267,7 @@ describe("the end", () => {
     const ended = probe(
       "-e",
       `const all = count({ name: "all" });
-       syscall("write", (e) => { if (comm() === "dd") { all.add(); instant({ name: "write", args: { a: e.fd, b: e.buf, c: e.count } }); } });`,
+       syscall("write", (e) => { if (comm() === "${copier}") { all.add(); instant({ name: "write", args: { a: e.fd, b: e.buf, c: e.count } }); } });`,
       "--buffer-mb",
       "0.0625",
       "-o",
