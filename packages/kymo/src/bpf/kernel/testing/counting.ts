@@ -24,6 +24,8 @@ export interface Counting {
   readonly process?: number;
   /** Where in the context the second word is; or the attach cookie, or pointers to follow from the context. */
   readonly remember?: number | "cookie" | readonly number[];
+  /** Runs count only when the word at the end of these pointers is this. */
+  readonly only?: { readonly path: readonly number[]; readonly equals: number };
   /** The kernel's name for the program: at most 15 characters. */
   readonly name?: string;
   /** What the program returns. */
@@ -33,6 +35,7 @@ export interface Counting {
 function countingProgram({
   process: pid,
   remember,
+  only,
   name = "counting",
   result = 0,
 }: Counting): Program {
@@ -40,6 +43,11 @@ function countingProgram({
   if (pid !== undefined) {
     code.push(...op(0x85, 0, 0, 14), ...op(0x77, 0, 0, 32)); // r0 = pid_tgid() >> 32
     code.push(...op(0x15, 0, 2, pid), ...op(0xb7, 0, 0, result), ...op(0x95, 0, 0, 0));
+  }
+  if (only !== undefined) {
+    code.push(...op(0xbf, 0x67, 0, 0)); // r7 = r6
+    for (const offset of only.path) code.push(...op(0x79, 0x77, offset, 0)); // r7 = *(u64 *)(r7 + offset)
+    code.push(...op(0x15, 0x07, 2, only.equals), ...op(0xb7, 0, 0, result), ...op(0x95, 0, 0, 0));
   }
   code.push(...op(0xb7, 0x08, 0, 0)); // r8 = 0
   if (remember === "cookie")
