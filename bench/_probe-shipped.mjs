@@ -2,7 +2,7 @@
  * What shipped probes do, in C as one would for libbpf: the same events, tests, maps and records. By file of packages/probes
  * and label of the program.
  */
-import { prelude } from "./_probe-twins.mjs";
+import { log2InC, prelude } from "./_probe-twins.mjs";
 
 /** Offsets are the loader's matter (CO-RE), as they are for kymo. */
 const btf = `${prelude}
@@ -14,17 +14,7 @@ struct pt_regs { u64 di, si, dx, orig_ax; } CORE;
 `;
 
 /** HDR buckets: 8 for each power of two. */
-const bucket = `
-static inline u64 log2u(u64 v) {
-  u64 r = 0;
-  if (v > 0xffffffff) { v >>= 32; r += 32; }
-  if (v > 0xffff) { v >>= 16; r += 16; }
-  if (v > 0xff) { v >>= 8; r += 8; }
-  if (v > 0xf) { v >>= 4; r += 4; }
-  if (v > 0x3) { v >>= 2; r += 2; }
-  if (v > 0x1) r += 1;
-  return r;
-}
+const bucket = `${log2InC}
 static inline u32 bucket(s64 v) {
   if (v < 0) return 0;
   if (v < 8) return v + 1;
@@ -209,33 +199,34 @@ SEC("tp_btf") int probe(u64 *c) {
   },
   {
     file: "biolatency.ts",
-    label: "tracepoint:block:block_rq_issue",
+    label: "rawTracepoint:block_rq_issue",
     c: `${btf}
-struct key { u32 dev, pad; u64 sector; };
-HASH(issued, struct key, u64);
-struct ctx { u64 common; u32 dev, pad; u64 sector; };
-SEC("tracepoint") int probe(struct ctx *c) {
-  struct key key = { c->dev, 0, c->sector };
-  u64 now = bpf_ktime_get_ns();
+HASH(issued, u64, u64);
+SEC("tp_btf/block_rq_issue") int probe(u64 *c) {
+  u64 key = c[0], now = bpf_ktime_get_ns();
   bpf_map_update_elem(&issued, &key, &now, 0); return 0;
 }`,
   },
   {
     file: "biolatency.ts",
-    label: "tracepoint:block:block_rq_complete",
+    label: "rawTracepoint:block_rq_complete",
     c: `${btf}${bucket}
-struct key { u32 dev, pad; u64 sector; };
-HASH(issued, struct key, u64);
-struct cell { u32 dev, bucket; };
+struct gendisk { char disk_name[32]; } CORE;
+struct request_queue { struct gendisk *disk; } CORE;
+struct request { struct request_queue *q; } CORE;
+HASH(issued, u64, u64);
+struct cell { char disk[32]; u32 bucket, pad; };
 struct { __uint(type, BPF_MAP_TYPE_PERCPU_HASH); __uint(max_entries, 10240); __type(key, struct cell); __type(value, u64); } latency SEC(".maps");
-struct ctx { u64 common; u32 dev, pad; u64 sector; };
-SEC("tracepoint") int probe(struct ctx *c) {
-  struct key key = { c->dev, 0, c->sector };
+SEC("tp_btf/block_rq_complete") int probe(u64 *c) {
+  u64 key = c[0];
+  struct request *request = (void *)c[0];
   u64 *found = bpf_map_lookup_elem(&issued, &key);
   if (!found) return 0;
   u64 start = *found;
   bpf_map_delete_elem(&issued, &key);
-  struct cell cell = { c->dev, bucket(bpf_ktime_get_ns() - start) };
+  struct cell cell = {};
+  bpf_probe_read_kernel_str(cell.disk, sizeof cell.disk, request->q->disk->disk_name);
+  cell.bucket = bucket(bpf_ktime_get_ns() - start);
   u64 *count = bpf_map_lookup_elem(&latency, &cell);
   if (!count) {
     u64 zero = 0;

@@ -111,7 +111,7 @@ function log2(from, result) {
     ),
   ];
 }
-const log2InC = `
+export const log2InC = `
 static inline u64 log2u(u64 v) {
   u64 r = 0;
   if (v > 0xffffffff) { v >>= 32; r += 32; }

@@ -12,6 +12,7 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { chromiumArgs, chromiumPath } from "../scripts/chromium.mjs";
 
 const kymo = await import("../packages/kymo/dist/index.js");
 const intervalGoalMs = 33;
@@ -30,18 +31,10 @@ async function main() {
   const threads = Number(option("threads", 64));
   const dir = mkdtempSync(path.join(os.tmpdir(), "kymo-live-rate-"));
   const context = await chromium.launchPersistentContext(dir, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: chromiumPath,
     headless: true,
     viewport: { width: 1600, height: 1000 },
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
+    args: chromiumArgs,
   });
   const live = await kymo.serveLive({ file: "synthetic.pftrace", browser: false });
   try {

@@ -79,13 +79,10 @@ async function shippedHandlers() {
     const at = fileURLToPath(new URL(`../packages/probes/src/${file}`, import.meta.url));
     sets.set(file, await loadProbes([at], kernel, { argv: [] }));
   }
-  return shipped.flatMap(({ file, label, c }) => {
+  return shipped.map(({ file, label, c }) => {
     const probe = sets.get(file).probes.find((probe) => probe.label === label);
-    if (probe === undefined) {
-      console.log(`SKIP ${file}: it has no ${label} any more`);
-      return [];
-    }
-    return [{ name: `${file} ${label}`, c, handler: probe.handler }];
+    if (probe === undefined) throw new Error(`${file} has no ${label} any more: its twin in C is stale`);
+    return { name: `${file} ${label}`, c, handler: probe.handler };
   });
 }
 

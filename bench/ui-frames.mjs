@@ -8,17 +8,15 @@
  * Goals: first paint ≤ 2 s · interval between frames p95 ≤ 16.7 ms · no shown strip older than 100 ms.
  */
 import { spawn } from "node:child_process";
-import { createWriteStream, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { chromiumArgs, chromiumPath } from "../scripts/chromium.mjs";
 
 const kymo = fileURLToPath(new URL("../packages/kymo/bin/kymo.mjs", import.meta.url));
-const executablePath =
-  process.env.CHROMIUM ??
-  ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-if (!executablePath) {
+if (chromiumPath === undefined) {
   console.log("SKIP ui-frames: chromium is not installed (apt-get install chromium, or set CHROMIUM)");
   process.exit(process.env.CI === "true" ? 1 : 0);
 }
@@ -33,18 +31,10 @@ try {
   const given = process.argv[2]?.startsWith("--") ? undefined : process.argv[2];
   const file = given ?? (await makeTrace(path.join(dir, "million.pftrace"), 1_000_000));
   context = await chromium.launchPersistentContext(path.join(dir, "profile"), {
-    executablePath,
+    executablePath: chromiumPath,
     headless: true,
     viewport: { width: 1600, height: 1000 },
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
+    args: chromiumArgs,
   });
   const results = [];
   for (let i = 0; i < runs; i++) results.push(await measure(file, i === 0));

@@ -14,6 +14,7 @@ import { createServer } from "node:http";
 import os from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
+import { chromiumArgs, chromiumPath } from "./chromium.mjs";
 import { root } from "./setup.mjs";
 
 const kymo = path.join(root, "packages/kymo/bin/kymo.mjs");
@@ -28,17 +29,8 @@ const running = [];
 let lossy;
 let alone;
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
+  executablePath: chromiumPath,
+  args: ["--headless", ...chromiumArgs],
 });
 try {
   const url = await serve(trace);

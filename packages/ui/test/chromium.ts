@@ -10,9 +10,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { build } from "vite";
-
-const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-export const chromiumPath = process.env["CHROMIUM"] ?? places.find((each) => existsSync(each));
+import { chromiumArgs, chromiumPath } from "../../../scripts/chromium.mjs";
 
 /** Why browser tests can't run here; undefined when they can. A machine for CI must be able to. */
 export function whyNoBrowser(): string | undefined {
@@ -76,15 +74,7 @@ export async function startBrowser(): Promise<Browser> {
     executablePath: chromiumPath!,
     headless: true,
     viewport: { width: 1280, height: 800 },
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
+    args: chromiumArgs,
   });
   return {
     context,
