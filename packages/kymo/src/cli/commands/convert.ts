@@ -58,18 +58,35 @@ async function convert(
   to: Format & Required<Pick<Format, "writer">>,
   quiet: boolean,
 ): Promise<void> {
-  const out = await OutputFile.create(output, { gzip: /\.gz$/i.test(output) });
   const stop = new AbortController();
   const onSignal = (): void => stop.abort(new UserError("stopped; nothing was written"));
+  // Before there is a file that a signal could leave behind.
   process.once("SIGINT", onSignal);
   process.once("SIGTERM", onSignal);
+  try {
+    await convertUntil(stop.signal, input, output, from, to, quiet);
+  } finally {
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  }
+}
+
+async function convertUntil(
+  signal: AbortSignal,
+  input: string,
+  output: string,
+  from: Format | undefined,
+  to: Format & Required<Pick<Format, "writer">>,
+  quiet: boolean,
+): Promise<void> {
+  const out = await OutputFile.create(output, { gzip: /\.gz$/i.test(output) });
   const progress = new ProgressLine(input === "-" ? undefined : await sizeOf(input));
   const started = performance.now();
   let count: EventCount | undefined;
   try {
     count = countEvents(await to.writer(out.write));
     const read = await readTraceFile(input, count.sink, {
-      signal: stop.signal,
+      signal,
       drain: () => out.drain(),
       onProgress: ({ bytesRead }) => progress.show(bytesRead),
       // A format that is named is believed.
@@ -88,9 +105,6 @@ async function convert(
     progress.clear();
     await out.abort();
     throw error;
-  } finally {
-    process.off("SIGINT", onSignal);
-    process.off("SIGTERM", onSignal);
   }
 }
 
